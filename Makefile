@@ -1,0 +1,44 @@
+# Two commands: `make repro` and `make test`. Needs Python >= 3.11 with venv, git and make.
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Nothing that is started here reports usage to anybody.
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+VAE := PYTHONPATH=src .venv/bin/python -m mnist_vae
+
+.PHONY: repro test lint lock rebuild run-of champion verify
+
+repro: .venv/installed  ## the environment, then the whole pipeline
+	dvc repro
+
+test: .venv/installed lint  ## the environment, then lint, types and all tests
+	python -m pytest
+
+rebuild: .venv/installed  ## the MLflow store again, from Git and DVC
+	$(VAE) rebuild
+
+run-of: .venv/installed  ## the MLflow run of EXP (experiment or revision), or of the workspace
+	$(VAE) run-of $(EXP)
+
+champion: .venv/installed  ## register the best model by METRIC, e.g. greyscale/test_elbo
+	$(VAE) champion --metric $(METRIC)
+
+verify: .venv/installed  ## run EXP (or HEAD) from nothing; are the bytes those of its dvc.lock?
+	$(VAE) verify $(EXP)
+
+lint: .venv/installed
+	ruff format --check .
+	ruff check .
+	mypy
+
+# The environment is exactly requirements.lock, every file checked against its hash.
+.venv/installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 repro" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@touch $@
+
+lock:  ## after a change of pyproject.toml's dependencies
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
+	  --python-version 3.11 --group dev pyproject.toml --output-file requirements.lock

@@ -1,0 +1,75 @@
+"""Commands about the pipeline's experiments: `python -m mnist_vae --help`."""
+
+import argparse
+from pathlib import Path
+
+from mnist_vae.errors import PipelineError, run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m mnist_vae", description="The pipeline's experiments in MLflow."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    rebuild = commands.add_parser(
+        "rebuild", help="make the MLflow store show exactly the experiments of Git and DVC"
+    )
+    rebuild.add_argument(
+        "--prune",
+        action="store_true",
+        help="on a server, too, remove runs whose experiment this clone does not have",
+    )
+    run_of = commands.add_parser("run-of", help="the MLflow run of an experiment")
+    run_of.add_argument("name", nargs="?", help="experiment or revision; else the workspace")
+    champion = commands.add_parser(
+        "champion", help="register the best model and give it the alias `champion`"
+    )
+    champion.add_argument("--metric", required=True, help="for example greyscale/test_elbo")
+    verify = commands.add_parser(
+        "verify", help="run a commit or experiment from nothing and compare it with its dvc.lock"
+    )
+    verify.add_argument("name", nargs="?", default="HEAD", help="experiment or revision; else HEAD")
+    arguments = parser.parse_args()
+    {"rebuild": _rebuild, "run-of": _run_of, "champion": _champion, "verify": _verify}[
+        arguments.command
+    ](arguments)
+
+
+def _rebuild(arguments: argparse.Namespace) -> None:
+    from mnist_vae.tracking.rebuild import rebuild
+
+    for line in rebuild(arguments.prune):
+        print(line, flush=True)
+
+
+def _run_of(arguments: argparse.Namespace) -> None:
+    from mnist_vae.tracking.track import run_of
+
+    print(*run_of(arguments.name), sep="\n")
+
+
+def _champion(arguments: argparse.Namespace) -> None:
+    from mnist_vae.tracking.champion import choose
+
+    best = choose(arguments.metric)
+    print(f"{best.uri} is version {best.version}, from run {best.run_name}")
+    print(f"{best.metric} {best.value:.4f}, the best of {best.compared} runs")
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    from mnist_vae.verify import verify
+
+    compared, differences = verify(Path.cwd(), arguments.name)
+    if not differences:
+        print(f"identical: all {compared} outputs of {arguments.name}, byte for byte")
+        return
+    first = differences[0]
+    raise PipelineError(
+        f"{len(differences)} of {compared} outputs differ; the first is {first.path}: "
+        f"{first.detail}"
+        + "".join(f"\n  {other.path}: {other.detail}" for other in differences[1:])
+    )
+
+
+if __name__ == "__main__":
+    run(main)

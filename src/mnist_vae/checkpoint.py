@@ -1,0 +1,212 @@
+"""Where training stands, kept so that a killed run goes on and ends with the same bytes.
+
+Checkpoints are no DVC outputs (DVC removes those before a stage runs): they live in an ignored
+folder of the main repository, named after everything that determines the training.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from ruamel.yaml import YAML
+from torch import Tensor, nn
+
+from mnist_vae.errors import PipelineError
+from mnist_vae.files import read_arrays, write_arrays
+
+FOLDER = ".checkpoints"
+INTERVAL = "MNIST_VAE_CHECKPOINT_SECONDS"  # environment variable; 30 if it is not set
+GENERATORS = ("noise", "pixels")
+
+
+def path_for(stage: str, params: Sequence[object], device: torch.device) -> Path:
+    """Where the checkpoint of a stage's present parameters, code, data and torch belongs.
+
+    The name is a hash of all that determines the outputs: a checkpoint of anything else is never
+    found. In a temporary workspace of `dvc exp run` it stands in the main repository.
+    """
+    pipeline = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))
+    digest = hashlib.sha256(f"{params} {torch.__version__} {device.type}".encode())
+    for name in sorted(pipeline["stages"][stage]["deps"]):
+        digest.update(name.encode())
+        with Path(name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    root = Path(os.environ.get("DVC_ROOT", "."))
+    return root / FOLDER / f"{stage}-{digest.hexdigest()[:32]}.safetensors"
+
+
+def interval() -> float:
+    """Seconds between checkpoints: MNIST_VAE_CHECKPOINT_SECONDS or 30. It changes no result."""
+    given = os.environ.get(INTERVAL, "30")
+    try:
+        return float(given)
+    except ValueError:
+        raise PipelineError(f"{INTERVAL} is {given!r}; it must be a number of seconds") from None
+
+
+@dataclass
+class State:
+    """Progress inside an epoch: batches done, sums of (objective, rate, distortion) so far."""
+
+    epoch: int
+    batch: int
+    sums: Tensor
+    history: list[dict[str, float]]
+    generators: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def at_epoch(cls, epoch: int, history: Sequence[dict[str, float]] = ()) -> "State":
+        """The start of an epoch (counted from 0)."""
+        return cls(epoch, 0, torch.zeros(3, dtype=torch.float64), list(history))
+
+    def add(self, terms: tuple[Tensor, Tensor, Tensor]) -> None:
+        """Count one batch; stays on the device, so that no step waits for it."""
+        batch = torch.stack([term.detach().sum(dtype=torch.float64) for term in terms])
+        self.sums = self.sums.to(batch.device) + batch
+        self.batch += 1
+
+    def means(self, images: int) -> list[float]:
+        """Means over the epoch's images."""
+        values: list[float] = (self.sums / images).tolist()
+        return values
+
+    def restore_generators(self, *generators: torch.Generator) -> None:
+        """Set the generators to where they were; does nothing at the start of an epoch."""
+        for name, generator in zip(GENERATORS, generators, strict=True):
+            if name in self.generators:
+                generator.set_state(self.generators[name])
+
+
+class Checkpoint:
+    """One training's checkpoint file."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self.path = path
+        self.seconds = seconds
+        self._warned = False
+        self._saved = time.monotonic()
+        self._signal: str | None = None
+
+    @contextmanager
+    def catch_signals(self) -> Iterator[None]:
+        """Turn SIGTERM and SIGINT into a request that `stop_requested` answers."""
+
+        def request(number: int, _: FrameType | None) -> None:
+            self._signal = signal.Signals(number).name
+
+        before = {
+            number: signal.signal(number, request) for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def stop_requested(self) -> str | None:
+        """The name of the signal that asked to stop, if one did."""
+        return self._signal
+
+    def due(self) -> bool:
+        """Is the last checkpoint older than `seconds`, or has a signal asked to stop?"""
+        return self._signal is not None or time.monotonic() - self._saved >= self.seconds
+
+    def save(
+        self,
+        models: Mapping[str, nn.Module],
+        optimizer: torch.optim.Optimizer,
+        state: State,
+        generators: Sequence[torch.Generator],
+    ) -> None:
+        """Write weights, Adam's moments, generators and sums, atomically.
+
+        A diverged state is not saved: the last good checkpoint stays. A checkpoint that cannot
+        be written is a warning: it is there to help, never to hinder.
+        """
+        self._saved = time.monotonic()
+        arrays = {
+            f"{kind}/{name}": tensor
+            for kind, model in models.items()
+            for name, tensor in model.state_dict().items()
+        }
+        if not all(tensor.isfinite().all() for tensor in (state.sums, *arrays.values())):
+            return
+        for index, moments in optimizer.state_dict()["state"].items():
+            arrays |= {f"adam/{index}/{name}": tensor for name, tensor in moments.items()}
+        arrays["sums"] = state.sums
+        for name, generator in zip(GENERATORS, generators, strict=True):
+            arrays[f"generator/{name}"] = generator.get_state()
+        progress = {"epoch": state.epoch, "batch": state.batch, "history": state.history}
+        try:
+            write_arrays(
+                self.path,
+                {name: tensor.detach().cpu().numpy() for name, tensor in arrays.items()},
+                {"progress": json.dumps(progress)},
+            )
+        except OSError as error:
+            if not self._warned:
+                reason = f"{error.strerror}: {self.path}"
+                print(f"warning: no checkpoint written ({reason})", file=sys.stderr)
+            self._warned = True
+
+    def restore(
+        self, models: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
+    ) -> State | None:
+        """Load into models and optimizer, and return the state; None if there is none.
+
+        A damaged checkpoint is named and ignored: training starts over.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            arrays, metadata = read_arrays(self.path)
+            state = _restore(models, optimizer, arrays, json.loads(metadata["progress"]))
+        except (PipelineError, KeyError, ValueError, RuntimeError) as error:
+            print(
+                f"warning: checkpoint {self.path} is damaged ({error}); training starts over",
+                file=sys.stderr,
+            )
+            return None
+        print(f"going on from the checkpoint in epoch {state.epoch + 1}", file=sys.stderr)
+        return state
+
+    def remove(self) -> None:
+        """Training has finished: leave nothing behind."""
+        self.path.unlink(missing_ok=True)
+
+
+def _restore(
+    models: Mapping[str, nn.Module],
+    optimizer: torch.optim.Optimizer,
+    arrays: dict[str, np.ndarray],
+    progress: dict[str, Any],
+) -> State:
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("adam/"):
+            _, index, moment = name.split("/")
+            moments.setdefault(int(index), {})[moment] = tensor
+    generators = {
+        name: tensors[f"generator/{name}"] for name in GENERATORS if f"generator/{name}" in tensors
+    }
+    state = State(
+        progress["epoch"], progress["batch"], tensors["sums"], progress["history"], generators
+    )
+    for kind, model in models.items():
+        model.load_state_dict({name: tensors[f"{kind}/{name}"] for name in model.state_dict()})
+    optimizer.load_state_dict(
+        {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+    return state

@@ -1,0 +1,25 @@
+"""Errors for people: what happened and what to do next, in one line, without a traceback."""
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+
+class PipelineError(Exception):
+    """A mistake or a fault that the user can act on; its message says how."""
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a stage's `main` and exit: 0, or 1 with one line on standard error."""
+    try:
+        main()
+    except PipelineError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:  # no space, no permission, a file that is gone
+        if error.strerror is None:
+            raise
+        where = f": {error.filename}" if error.filename else ""
+        sys.exit(f"error: {error.strerror}{where}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)

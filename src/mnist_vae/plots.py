@@ -1,0 +1,242 @@
+"""Figures of the latent space and of training, and the reading of what all figures show."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle
+from matplotlib.ticker import MaxNLocator
+
+from mnist_vae.errors import PipelineError
+from mnist_vae.figure import BLUE, GREY, ORANGE, PALETTE, WIDTH, styled, unit_name
+from mnist_vae.files import read_arrays
+from mnist_vae.tiles import manifold, prior_samples, reconstructions
+
+ARRAYS = (
+    "active",
+    "kl_per_unit",
+    "labels",
+    "latent_mean",
+    "manifold",
+    "manifold_axis",
+    "manifold_units",
+    "originals",
+    "picture_labels",
+    "prior_samples",
+    "reconstructions",
+)
+TERMS = ("elbo", "rate", "distortion")
+COLUMNS = (
+    "epoch",
+    "beta",
+    "learning_rate",
+    *(f"{split}_{term}" for split in ("train", "validation") for term in TERMS),
+)
+
+
+@dataclass(frozen=True)
+class PlotParams:
+    """Resolution of the PNG files, pixels per inch."""
+
+    plot_dpi: int
+
+
+def read_evaluation(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays of the evaluate stage; PipelineError if one is missing or not finite."""
+    arrays, _ = read_arrays(path)
+    if missing := [name for name in ARRAYS if name not in arrays]:
+        raise PipelineError(f"{path} holds no {', '.join(missing)}; run `dvc repro evaluate`")
+    if wrong := [name for name in ARRAYS if not np.isfinite(arrays[name]).all()]:
+        raise PipelineError(f"{path}: {', '.join(wrong)} not finite; run `dvc repro train`")
+    return arrays
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """Read one row per epoch, nats per image; PipelineError if that is not what the file holds.
+
+    Without a validation set, the validation columns are NaN.
+    """
+    try:
+        history = pd.read_csv(path, dtype=float)
+    except FileNotFoundError:
+        raise PipelineError(f"{path} does not exist; `dvc repro` makes it") from None
+    except ValueError as error:  # pandas' own errors, bad numbers and bad UTF-8 are ValueErrors
+        detail = str(error).splitlines()[0]
+        raise PipelineError(f"{path} is damaged ({detail}); run `dvc repro train`") from None
+    if missing := [name for name in COLUMNS if name not in history]:
+        raise PipelineError(f"{path} has no {', '.join(missing)}; run `dvc repro train`")
+    if history.empty:
+        raise PipelineError(f"{path} has no epochs; run `dvc repro train`")
+    required = [name for name in COLUMNS if not name.startswith("validation")]
+    if wrong := [name for name in required if not np.isfinite(history[name]).all()]:
+        raise PipelineError(f"{path}: {', '.join(wrong)} not finite; run `dvc repro train`")
+    return history
+
+
+def draw(history: pd.DataFrame, arrays: Mapping[str, np.ndarray]) -> dict[str, Figure]:
+    """All figures but the diagrams by name, from `read_history` and `read_evaluation`."""
+    mean = arrays["latent_mean"]
+    return {
+        "latent": latent(mean, arrays["labels"]),
+        "latent_units": latent_units(arrays["kl_per_unit"], arrays["active"]),
+        "manifold": manifold(
+            arrays["manifold"], arrays["manifold_axis"], arrays["manifold_units"], mean.shape[1]
+        ),
+        "prior_samples": prior_samples(arrays["prior_samples"]),
+        "reconstructions": reconstructions(
+            arrays["originals"], arrays["reconstructions"], arrays["picture_labels"]
+        ),
+        "training": training(history),
+    }
+
+
+@styled
+def latent(mean: np.ndarray, labels: np.ndarray) -> Figure:
+    """E[z|x] of N images, coloured by class: mean (N, L), labels (N,) in 0 to 9.
+
+    One unit: a histogram per class. Two: as they are. More: the two principal components.
+    """
+    count, units = mean.shape
+    figure = Figure(figsize=(WIDTH, 6.8))
+    axes = figure.subplots()
+    dimensions = f"{units} latent unit{'s' if units > 1 else ''}"
+    axes.set_title(f"Latent means of {count:,} test images, by class; {dimensions}")
+    if units == 1:
+        _histograms(axes, mean[:, 0], labels)
+        return figure
+    points = mean.astype(np.float64)
+    names = [f"{unit_name(index)} (latent mean)" for index in range(2)]
+    if units > 2:
+        points, share = principal_components(points)
+        names = [f"principal component {i + 1} ({share[i]:.1%} of variance)" for i in range(2)]
+    else:
+        radius = math.sqrt(-2 * math.log(0.05))  # holds 95% of a two-dimensional N(0, I)
+        axes.add_patch(Circle((0, 0), radius, fill=False, color="black", linestyle=":"))
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
+    colours = np.array(PALETTE)[labels]
+    axes.scatter(points[:, 0], points[:, 1], s=5, c=colours, alpha=0.55, linewidths=0)
+    present = np.unique(labels)
+    centres = np.array([np.median(points[labels == digit], axis=0) for digit in present])
+    if np.ptp(centres, axis=0).max() < 0.1:  # a collapsed posterior: names would hide each other
+        present = present[:0]
+    for digit, (x, y) in zip(present, centres, strict=False):
+        name = axes.text(x, y, str(digit), ha="center", va="center", weight="bold", size=15)
+        name.set_path_effects([patheffects.withStroke(linewidth=3, foreground="white")])
+    axes.set_aspect("equal", adjustable="datalim")
+    handles = [
+        Line2D([], [], color=colour, marker="o", linestyle="", label=str(digit))
+        for digit, colour in enumerate(PALETTE)
+    ]
+    if units == 2:
+        handles.append(Line2D([], [], color="black", linestyle=":", label="95% of\nthe prior"))
+    axes.legend(handles=handles, title="class", loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def principal_components(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Project points (N, L) on the two directions of largest variance.
+
+    Returns (N, 2) and the two shares of the variance; the largest entry of each direction is
+    positive, since the sign of a singular vector means nothing.
+    """
+    centred = points - points.mean(0)
+    _, singular, directions = np.linalg.svd(centred.T @ centred)
+    axes = directions[:2]
+    axes = axes * np.where(axes[np.arange(2), np.abs(axes).argmax(1)] < 0, -1, 1)[:, None]
+    return centred @ axes.T, singular[:2] / max(singular.sum(), np.finfo(float).tiny)
+
+
+@styled
+def training(history: pd.DataFrame) -> Figure:
+    """-ELBO, rate, distortion (nats per image) and learning rate against the epoch."""
+    figure = Figure(figsize=(WIDTH, 5.6))
+    panels = list(figure.subplots(2, 2, sharex=True).flat)
+    epochs = history["epoch"]
+    names = (
+        r"$-$ELBO = rate + distortion",
+        r"Rate, KL$(q(z|x)\,\|\,p(z))$",
+        r"Distortion, $-\mathrm{E}[\log p(x|z)]$",
+    )
+    for axes, term, name in zip(panels, TERMS, names, strict=False):
+        for split, colour in (("train", BLUE), ("validation", ORANGE)):
+            values = history[f"{split}_{term}"] * (-1 if term == "elbo" else 1)
+            if values.notna().any():
+                label = f"{split}: {values.iloc[-1]:.2f} at the end"
+                axes.plot(epochs, values, ".-", color=colour, label=label)
+        axes.set_title(name)
+        axes.set_ylabel("nats per image")
+        axes.legend()
+    panels[3].plot(epochs, history["learning_rate"], ".-", color="black")
+    panels[3].set_title("Learning rate in the middle of the epoch")
+    for axes in panels[2:]:
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(epochs) == 1:
+        panels[0].set_xlim(epochs[0] - 1, epochs[0] + 1)
+    low, high = history["beta"].min(), history["beta"].max()
+    beta = f"{high:g}" if low == high else f"{low:.3g} to {high:.3g}"
+    figure.suptitle(
+        f"Trained at β = {beta}, shown at β = 1; train is the mean over the running epoch"
+    )
+    return figure
+
+
+@styled
+def latent_units(kl: np.ndarray, active: np.ndarray) -> Figure:
+    """Mean KL of each unit, nats (L,), largest first; the active units (L,) are marked."""
+    order = by_kl(kl)
+    ranks = np.arange(1, len(kl) + 1)
+    marked = active[order].astype(bool)
+    figure = Figure(figsize=(WIDTH, 3.6))
+    axes = figure.subplots()
+    for chosen, colour, name in ((marked, BLUE, "active"), (~marked, GREY, "not active")):
+        if chosen.any():
+            label = f"{name} ({chosen.sum()})"
+            axes.bar(ranks[chosen], kl[order][chosen], color=colour, label=label)
+    axes.set_title(
+        f"Active latent units: {marked.sum()} of {len(kl)} (as in Burda et al. 2015); "
+        f"KL of all units: {kl.sum():.2f} nats"
+    )
+    axes.set_ylabel("KL$(q(z|x)\\,\\|\\,p(z))$, nats,\nmean over the test images")
+    middle, half = ranks.mean(), max(len(kl), 6) / 2 + 0.2
+    axes.set_xlim(middle - half, middle + half)
+    axes.grid(axis="x", visible=False)
+    if len(kl) <= 32:
+        axes.set_xticks(ranks, [unit_name(index) for index in order])
+        axes.set_xlabel("latent unit")
+    else:
+        axes.set_xlabel("rank of the latent unit")
+    axes.legend()
+    return figure
+
+
+def by_kl(kl: np.ndarray) -> np.ndarray:
+    """Indices of the units (L,), largest KL first; ties in their own order."""
+    return np.argsort(-kl, kind="stable")
+
+
+def unit_table(kl: np.ndarray, active: np.ndarray) -> str:
+    """CSV of the bar chart, `unit` counted from 1: unit,kl,active."""
+    order = by_kl(kl)
+    lines = [f"{index + 1},{kl[index]:.9g},{int(active[index])}\n" for index in order]
+    return "unit,kl,active\n" + "".join(lines)
+
+
+def _histograms(axes: Axes, values: np.ndarray, labels: np.ndarray) -> None:
+    """One histogram (values (N,), labels (N,)) per class, each scaled to its own peak."""
+    edges = np.histogram_bin_edges(values.astype(np.float64), 100)
+    for digit, colour in enumerate(PALETTE):
+        heights, _ = np.histogram(values[labels == digit], edges)
+        heights = 0.9 * heights / max(heights.max(), 1)
+        axes.stairs(heights + digit, edges, baseline=digit, fill=True, color=colour)
+    axes.set_yticks(range(10))
+    axes.set_ylabel("class")
+    axes.set_xlabel(f"{unit_name(0)} (latent mean)")

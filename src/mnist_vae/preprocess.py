@@ -1,0 +1,137 @@
+"""IDX files -> train, validation and test arrays: strict parsing, split, one binarization.
+
+Intensities stay bytes (exact, a quarter of float32's size); `dataset` normalises them on loading.
+"""
+
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mnist_vae.errors import PipelineError
+from mnist_vae.files import write_arrays
+
+Bytes = npt.NDArray[np.uint8]
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+TRAIN_IMAGES, TEST_IMAGES = 60_000, 10_000
+SIDE = 28  # pixels
+CLASSES = 10
+
+_UNSIGNED_BYTE = 0x08  # IDX's code of the element type
+# One random stream for each purpose: equal seeds don't correlate them, and one's size doesn't
+# shift another.
+_SPLIT, _BINARIZED_VALIDATION, _BINARIZED_TEST = range(3)
+
+
+@dataclass(frozen=True)
+class PreprocessParams:
+    """The keys of params.yaml that decide the processed data."""
+
+    validation_images: int
+    split_seed: int
+    binarization_seed: int
+
+
+def preprocess(params: PreprocessParams, raw: Path, processed: Path) -> None:
+    """Write {train,validation,test}.safetensors into `processed` from the IDX files in `raw`.
+
+    Raises PipelineError if a file is missing or isn't exactly what its name says.
+    """
+    train = _read_pair(raw, "train", TRAIN_IMAGES)
+    test = _read_pair(raw, "t10k", TEST_IMAGES)
+    for name, arrays in split(params, train, test).items():
+        write_arrays(processed / f"{name}.safetensors", arrays)
+
+
+def split(
+    params: PreprocessParams, train: tuple[Bytes, Bytes], test: tuple[Bytes, Bytes]
+) -> Mapping[str, Arrays]:
+    """Split (images (N, 784), labels (N,)) pairs into train, validation and test.
+
+    Each split has `images` uint8 (N, 784) with intensities 0 to 255, `labels` uint8 (N,) and
+    `index` int32 (N,), the position in the original file, ascending. Validation and test also
+    have `binarized` uint8 (N, 784) of 0 and 1: one Bernoulli draw with p = intensity / 255.
+    """
+    images, labels = train
+    order = _generator(params.split_seed, _SPLIT).permutation(len(images))
+    held_out = np.sort(order[: params.validation_images])
+    kept = np.sort(order[params.validation_images :])
+    # Drawn for all, then picked: an image's draw doesn't depend on which others are held out.
+    drawn = binarize(images, _generator(params.binarization_seed, _BINARIZED_VALIDATION))
+    drawn_test = binarize(test[0], _generator(params.binarization_seed, _BINARIZED_TEST))
+    return {
+        "train": _take(images, labels, kept),
+        "validation": _take(images, labels, held_out) | {"binarized": drawn[held_out]},
+        "test": _take(*test, np.arange(len(test[0]))) | {"binarized": drawn_test},
+    }
+
+
+def binarize(images: Bytes, generator: np.random.Generator) -> Bytes:
+    """Draw each pixel once as 0 or 1 with P(1) = intensity / 255, exactly: uint8, same shape."""
+    noise = generator.integers(0, 255, images.shape, dtype=np.uint8)  # 0 to 254
+    return (noise < images).astype(np.uint8)
+
+
+def parse_idx(data: bytes, shape: tuple[int, ...], name: str) -> Bytes:
+    """Parse an IDX file's bytes that must hold unsigned bytes of `shape`, and nothing else.
+
+    Raises PipelineError, which calls the file `name`, for anything missing, different or extra.
+    """
+    if data[:2] == b"\x1f\x8b":
+        raise _damaged(name, "is compressed; expected the plain IDX file")
+    if len(data) >= 2 and data[:2] != b"\0\0":
+        raise _damaged(name, f"is no IDX file: it starts with {data[:2].hex(' ')}, not 00 00")
+    header = 4 + 4 * len(shape)
+    if len(data) < header:
+        raise _damaged(name, f"is truncated: {len(data)} bytes, the header alone has {header}")
+    if data[2] != _UNSIGNED_BYTE:
+        raise _damaged(name, f"holds elements of type 0x{data[2]:02x}, not 0x08 (unsigned byte)")
+    if data[3] != len(shape):
+        raise _damaged(name, f"has {data[3]} dimensions, not {len(shape)}")
+    sizes = struct.unpack_from(f">{len(shape)}I", data, 4)
+    if sizes != shape:
+        raise _damaged(name, f"is {_times(sizes)}, not {_times(shape)}")
+    extra = len(data) - header - math.prod(shape)
+    if extra:
+        what = "is truncated" if extra < 0 else "has trailing bytes"
+        raise _damaged(name, f"{what}: {len(data)} bytes, not {len(data) - extra}")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def _read_pair(raw: Path, prefix: str, count: int) -> tuple[Bytes, Bytes]:
+    """Read the images (count, 784) and the labels (count,) of one part."""
+    images = _read_idx(raw / f"{prefix}-images-idx3-ubyte", (count, SIDE, SIDE))
+    path = raw / f"{prefix}-labels-idx1-ubyte"
+    labels = _read_idx(path, (count,))
+    if labels.max() >= CLASSES:
+        raise _damaged(str(path), f"holds the label {labels.max()}; labels are 0 to {CLASSES - 1}")
+    return images.reshape(count, SIDE * SIDE), labels
+
+
+def _read_idx(path: Path, shape: tuple[int, ...]) -> Bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise PipelineError(f"{path} does not exist; `dvc repro download` makes it") from None
+    return parse_idx(data, shape, str(path))
+
+
+def _take(images: Bytes, labels: Bytes, index: npt.NDArray[np.int64]) -> Arrays:
+    return {"images": images[index], "labels": labels[index], "index": index.astype(np.int32)}
+
+
+def _generator(seed: int, stream: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, stream])))
+
+
+def _times(sizes: tuple[int, ...]) -> str:
+    return " x ".join(map(str, sizes))
+
+
+def _damaged(name: str, what: str) -> PipelineError:
+    return PipelineError(f"{name} {what}; delete it and run `dvc repro`, which fetches it again")

@@ -1,0 +1,45 @@
+"""Seeds, device, threads: what makes a run repeat bit for bit."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+import torch
+
+from mnist_vae.errors import PipelineError
+
+
+@dataclass(frozen=True)
+class RuntimeParams:
+    """Where the arithmetic happens."""
+
+    device: str
+    threads: int
+
+
+def prepare(params: RuntimeParams) -> torch.device:
+    """Fix the thread count, ask for deterministic algorithms, and return the device.
+
+    Raises PipelineError if CUDA is asked for and there is none.
+    """
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS repeats only with a fixed workspace
+    torch.set_num_threads(params.threads)
+    torch.use_deterministic_algorithms(True)
+    cuda = torch.cuda.is_available()
+    if params.device == "cuda" and not cuda:
+        raise PipelineError("device is cuda, but torch finds no CUDA GPU; use device: auto or cpu")
+    return torch.device("cuda" if cuda and params.device != "cpu" else "cpu")
+
+
+def describe(device: torch.device) -> str:
+    """The device in words, for people."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)} (CUDA {torch.version.cuda})"
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"CPU ({capability}, {torch.get_num_threads()} threads)"
+
+
+def generator(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator of its own for each random draw: changing one never shifts another."""
+    digest = hashlib.sha256(f"{purpose}/{seed}".encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little", signed=True))

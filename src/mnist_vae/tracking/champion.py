@@ -1,0 +1,115 @@
+"""The best model, by a metric that is named, as a registered model with the alias `champion`."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mnist_vae.errors import PipelineError
+from mnist_vae.tracking import content as contents
+from mnist_vae.tracking import models, upsert
+from mnist_vae.tracking.repository import root
+from mnist_vae.tracking.store import Store, errors, open_store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+ALIAS = "champion"
+TEST_SET = "dvc.md5.data/processed/test.safetensors"
+MAXIMISED = ("test_elbo", "test_iwae", "test_log_px")
+MINIMISED = ("test_distortion",)
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The registered model's name and version, and what it won by."""
+
+    model: str
+    version: str
+    run_name: str
+    metric: str
+    value: float
+    compared: int
+
+    @property
+    def uri(self) -> str:
+        """What mlflow.pyfunc.load_model takes."""
+        return f"models:/{self.model}@{ALIAS}"
+
+
+def choose(metric: str) -> Champion:
+    """Register the model of the run that is best by `metric`, and give it the alias.
+
+    Compared are the finished runs of one protocol, named by the metric, on one test set, that of
+    the workspace's results. Each data set and protocol has a registered model of its own.
+
+    Raises PipelineError if the metric names no protocol or no direction, or no run has it.
+    """
+    protocol, _, name = metric.partition("/")
+    if not name:
+        raise PipelineError(
+            f"metric {metric} names no protocol: figures of two protocols cannot be compared; "
+            f"write for example greyscale/{metric}"
+        )
+    sign = direction(name)
+    folder = root()
+    workspace = contents.load(contents.workspace(folder))
+    test_set = workspace.outputs.get("data/processed/test.safetensors")
+    if not test_set:
+        raise PipelineError(
+            f"the workspace has no results, which say on what test set to compare: "
+            f"{workspace.problem}"
+        )
+    store = open_store(folder)
+    with errors(store.uri):
+        runs = _candidates(store, metric, test_set)
+        if not runs:
+            raise PipelineError(f"no finished run has {metric} on the workspace's test set")
+        best = max(runs, key=lambda run: sign * run.data.metrics[metric])
+        model = f"vae-{best.data.params['dataset']}-{protocol}"
+        version = _register(store, model, best, metric)
+    value = best.data.metrics[metric]
+    return Champion(model, version, str(best.info.run_name), metric, value, len(runs))
+
+
+def direction(name: str) -> int:
+    """1 if more is better, -1 if less is; PipelineError if neither can be said of the metric."""
+    if not name.endswith("_se"):
+        if name.startswith(MAXIMISED):
+            return 1
+        if name.startswith(MINIMISED):
+            return -1
+    known = ", ".join(MAXIMISED + MINIMISED)
+    raise PipelineError(f"{name} does not say which of two models is better; choose from {known}")
+
+
+def _candidates(store: Store, metric: str, test_set: str) -> "list[Run]":
+    finished = f"attributes.status = 'FINISHED' and tags.`{TEST_SET}` = '{test_set}'"
+    return [
+        run
+        for run in upsert.search(store, finished)
+        if metric in run.data.metrics and "dvc.results" in run.data.tags
+    ]
+
+
+def _register(store: Store, model: str, run: "Run", metric: str) -> str:
+    """The version of the run's model under that name, made if need be, with the alias."""
+    client = store.client
+    logged = [item for item in models.of_run(store, run.info.run_id) if item.name == "vae"]
+    if not logged:
+        raise PipelineError(f"the best run, {run.info.run_name}, has no model; `make rebuild`")
+    if not client.search_registered_models(f"name = '{model}'"):
+        client.create_registered_model(model)
+    source = f"models:/{logged[0].model_id}"
+    versions = client.search_model_versions(f"name = '{model}'")
+    same = [version for version in versions if version.source == source]
+    version = str(
+        same[0].version
+        if same
+        else client.create_model_version(
+            model, source, run.info.run_id, model_id=logged[0].model_id
+        ).version
+    )
+    client.set_model_version_tag(model, version, "metric", metric)
+    client.set_model_version_tag(model, version, "value", str(run.data.metrics[metric]))
+    if client.get_registered_model(model).aliases.get(ALIAS) != version:
+        client.set_registered_model_alias(model, ALIAS, version)
+    return version

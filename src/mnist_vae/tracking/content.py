@@ -1,0 +1,176 @@
+"""What an experiment consists of, as far as its results can depend on it, and what came out.
+
+A content is read from the workspace or from any commit, and is the same for both. Its `key` is
+known when training starts; its `results` are known when the pipeline has run. One pair of them
+is one MLflow run, under however many names the experiment stands in Git.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from mnist_vae.errors import PipelineError
+
+Read = Callable[[str], bytes | None]
+TRACK = "track"  # the stage that only looks: its code cannot change a result
+_OUTPUTS = ("outs", "metrics", "plots")
+
+
+@dataclass(frozen=True)
+class Content:
+    """An experiment's parameters, hashes of what determines it, and its outputs' md5.
+
+    code: hash of the files that stages depend on; key: of code and parameters.
+    outputs: path -> md5 as in dvc.lock; empty if dvc.lock is missing or belongs to something else,
+    and then `problem` says what is wrong.
+    """
+
+    params: dict[str, Any]
+    code: str
+    key: str
+    outputs: dict[str, str]
+    problem: str
+
+    @property
+    def results(self) -> str:
+        """A hash of all outputs; empty if there are none."""
+        return _digest(self.outputs) if self.outputs else ""
+
+    @property
+    def protocol(self) -> str:
+        """What the metrics are measured on: those of two protocols are never compared."""
+        return str(self.params.get("likelihood"))
+
+
+def workspace(folder: Path) -> Read:
+    """Read files of a folder."""
+
+    def read(path: str) -> bytes | None:
+        try:
+            return (folder / path).read_bytes()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
+
+    return read
+
+
+def load(read: Read) -> Content:
+    """The content that `read` gives access to.
+
+    Raises PipelineError if params.yaml or dvc.yaml is missing or cannot be read.
+    """
+    content = load_inputs(read)
+    stages = _stages(read)
+    try:
+        lock = _yaml(read, "dvc.lock").get("stages", {})
+    except PipelineError:
+        return replace(content, problem="there is no dvc.lock: the pipeline has not run")
+    if problem := _outdated(stages, lock, _code(read, stages), content.params):
+        return replace(content, problem=problem)
+    return replace(content, outputs=_outputs({name: lock[name] for name in stages}))
+
+
+def load_inputs(read: Read) -> Content:
+    """As `load`, without a look at dvc.lock: all that is known when training starts."""
+    params, stages = _yaml(read, "params.yaml"), _stages(read)
+    code = _digest(_code(read, stages))
+    return Content(params, code, _digest([params, code]), {}, "")
+
+
+def difference(params: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that `base` lacks or has otherwise, sorted by name."""
+    return {
+        name: params[name]
+        for name in sorted(params)
+        if name not in base or _plain(params[name]) != _plain(base[name])
+    }
+
+
+def _outdated(
+    stages: Mapping[str, Any], lock: Mapping[str, Any], code: Mapping[str, str], params: Any
+) -> str:
+    """Why dvc.lock does not describe these stages, code and parameters; empty if it does."""
+    outputs = _outputs(lock)
+    for name, stage in stages.items():
+        entry = lock.get(name)
+        if entry is None:
+            return f"dvc.lock has no stage {name}: the pipeline has not run to its end"
+        if entry["cmd"] != stage["cmd"]:
+            return f"dvc.lock holds another command of stage {name}"
+        seen = {dep["path"]: dep.get("md5", "") for dep in entry.get("deps", [])}
+        for path in _paths(stage, "deps"):
+            if seen.get(path) != (code.get(path) or outputs.get(path)):
+                return f"dvc.lock is older than {path} (stage {name})"
+        values = entry.get("params", {}).get("params.yaml", {})
+        for param in _paths(stage, "params"):
+            if param not in values or _plain(values[param]) != _plain(params.get(param)):
+                return f"dvc.lock holds another {param} (stage {name})"
+    return ""
+
+
+def _stages(read: Read) -> dict[str, Any]:
+    stages = _yaml(read, "dvc.yaml").get("stages", {})
+    return {name: stage for name, stage in stages.items() if name != TRACK}
+
+
+def _code(read: Read, stages: Mapping[str, Any]) -> dict[str, str]:
+    """The md5 of all files that stages depend on and no stage makes."""
+    made = {path for stage in stages.values() for path in _paths(stage, *_OUTPUTS)}
+    sources = {dep for stage in stages.values() for dep in _paths(stage, "deps")} - made
+    return {path: _md5(read(path)) for path in sources}
+
+
+def _outputs(lock: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        out["path"]: out.get("md5", "")
+        for name, stage in lock.items()
+        if name != TRACK
+        for out in stage.get("outs", [])
+    }
+
+
+def _paths(stage: Mapping[str, Any], *parts: str) -> list[str]:
+    entries = [entry for part in parts for entry in stage.get(part, [])]
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+def _yaml(read: Read, path: str) -> dict[str, Any]:
+    content = read(path)
+    if content is None:
+        raise PipelineError(f"{path} does not exist")
+    try:
+        values = _parse(content)
+    except (YAMLError, ValueError) as error:
+        raise PipelineError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise PipelineError(f"{path} must hold `key: value` lines")
+    return values
+
+
+@lru_cache(maxsize=256)  # most commits have the same dvc.yaml
+def _parse(content: bytes) -> Any:
+    return YAML(typ="safe", pure=True).load(content.decode())  # YAML 1.2, as DVC writes it
+
+
+def _plain(value: Any) -> Any:
+    """The value with 1.0 as 1, so that -S beta=1 and beta: 1.0 are the same, as for DVC."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _md5(content: bytes | None) -> str:
+    return "" if content is None else hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,166 @@
+"""Training's live view in MLflow: rows of the history, once per epoch, at no cost to training.
+
+A child process imports MLflow (seconds) and talks to the store. Training writes to a pipe that
+never blocks, so that nothing about MLflow can slow it down or stop it. What the child misses,
+the stage `track` adds. MNIST_VAE_LIVE=off turns the live view off.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+SWITCH = "MNIST_VAE_LIVE"
+
+
+class Tracker:
+    """Training's end of the pipe. Without a child, it does nothing."""
+
+    def __init__(self, child: "subprocess.Popen[bytes] | None") -> None:
+        self._child = child
+        self._sent = 0
+
+    def send(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Hand over the epochs that have not been handed over yet."""
+        self._check()
+        for row in history[self._sent :]:
+            # with the nine digits of history.csv, so that a rebuilt store is the same
+            rounded = {name: float(f"{value:.9g}") for name, value in row.items()}
+            if not self._write({"row": rounded, "time": _now()}):
+                break  # the pipe is full; again after the next epoch
+            self._sent += 1
+
+    def end(self, status: str) -> None:
+        """Training is over: FINISHED, FAILED or KILLED. The child goes on alone."""
+        self._write({"end": status, "time": _now()})
+        if self._child and self._child.stdin:
+            with suppress(OSError):
+                self._child.stdin.close()
+        self._check()
+
+    def _write(self, message: Mapping[str, object]) -> bool:
+        if not self._child or not self._child.stdin:
+            return False
+        try:
+            # Shorter than PIPE_BUF: written whole or not at all.
+            os.write(self._child.stdin.fileno(), json.dumps(message).encode() + b"\n")
+        except BlockingIOError:
+            return False
+        except OSError:  # the child has died, and has said why
+            self._check()
+            return False
+        return True
+
+    def _check(self) -> None:
+        """Show the child's one complaint, if it has made it."""
+        if self._child and self._child.stderr:
+            try:
+                complaint = os.read(self._child.stderr.fileno(), 4096)
+            except OSError:  # none yet
+                return
+            if complaint:
+                _warn(complaint.decode(errors="replace").strip())
+            if complaint or self._child.poll() is not None:
+                self._child = None
+
+
+@contextmanager
+def stream() -> Iterator[Tracker]:
+    """Show the training that goes on inside the block as an MLflow run.
+
+    The run ends as FINISHED; as KILLED if training was asked to stop or this process dies; as
+    FAILED at any other error. Training that goes on later continues the same run.
+    """
+    tracker = Tracker(_start())
+    try:
+        yield tracker
+    except BaseException as error:
+        from mnist_vae.training import Interrupted
+
+        asked = isinstance(error, Interrupted | KeyboardInterrupt)
+        tracker.end("KILLED" if asked else "FAILED")
+        raise
+    tracker.end("FINISHED")
+
+
+def _start() -> "subprocess.Popen[bytes] | None":
+    if os.environ.get(SWITCH) == "off":
+        return None
+    try:
+        first = json.dumps(_beginning()).encode() + b"\n"
+        source = Path(__file__).parents[2]
+        child = subprocess.Popen(
+            [sys.executable, "-m", "mnist_vae.tracking.logger"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd=_main_root(),  # a temporary workspace can vanish before the child ends
+            env={**os.environ, "PYTHONPATH": str(source), "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,  # a Ctrl-C for training must not reach the child
+        )
+        if child.stdin and child.stderr:  # always: they are pipes
+            os.write(child.stdin.fileno(), first)
+            os.set_blocking(child.stdin.fileno(), False)
+            os.set_blocking(child.stderr.fileno(), False)
+    except Exception as error:  # whatever it is, training goes on
+        _warn(str(error) or type(error).__name__)
+        return None
+    return child
+
+
+def _beginning() -> dict[str, object]:
+    """What must be read now: files can change or vanish while training runs."""
+    from mnist_vae.tracking import content, origins
+    from mnist_vae.tracking.repository import Repository
+
+    repository = Repository(_main_root())
+    begun = content.load_inputs(content.workspace(Path.cwd()))
+    places = origins.of(repository, begun, (), current=True)
+    tags = origins.tags(repository, begun, places) | _environment()
+    repository.close()
+    return {
+        "params": begun.params,
+        "code": begun.code,
+        "key": begun.key,
+        "tags": tags,
+        "time": _now(),
+    }
+
+
+def _main_root() -> Path:
+    from mnist_vae.tracking.repository import root
+
+    return root()
+
+
+def _environment() -> dict[str, str]:
+    """What the numbers' last bits can depend on."""
+    import hashlib
+    import platform
+
+    import torch
+
+    lock = Path("requirements.lock")
+    values = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": str(torch.get_num_threads()),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "blas": "MKL" if torch.backends.mkl.is_available() else "OpenBLAS or other",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }
+    if lock.exists():
+        values["requirements.lock"] = hashlib.sha256(lock.read_bytes()).hexdigest()
+    return {f"env.{name}": value for name, value in values.items()}
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _warn(complaint: str) -> None:
+    print(f"warning: no live view in MLflow ({complaint})", file=sys.stderr)

@@ -1,0 +1,171 @@
+"""Make the store show exactly what Git and DVC hold: every experiment once, complete, and no more.
+
+It mends a store that was lost or moved, experiments that were pulled, renamed or removed, runs
+that training left unfinished, and whatever a store that was down has missed.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from mnist_vae.errors import PipelineError
+from mnist_vae.tracking import content as contents
+from mnist_vae.tracking import origins, upsert
+from mnist_vae.tracking.content import Content
+from mnist_vae.tracking.repository import Repository, root
+from mnist_vae.tracking.store import Store, errors, file_lock, open_store
+
+if TYPE_CHECKING:
+    from dvc.api import DVCFileSystem
+
+
+@dataclass
+class _Place:
+    """A content, the commits that hold it, and whether it is in the workspace."""
+
+    content: Content
+    commits: list[str] = field(default_factory=list)
+    current: bool = False
+
+
+def rebuild(prune: bool) -> Iterator[str]:
+    """Bring the store up to date, and say line by line what was done and what is gone.
+
+    A second time in a row changes nothing. `prune`: on a server, too, remove the runs of which
+    this clone knows no experiment; the embedded store is always tidied.
+    """
+    repository = Repository(root())
+    committed = list(origins.discover(repository))
+    places, workspace = _places(repository, committed)
+    store = open_store(repository.folder)
+    kept: dict[str, str] = {}
+    with errors(store.uri):
+        for place in places:
+            where = origins.of(repository, place.content, place.commits, place.current)
+            tags = origins.tags(repository, place.content, where)
+            with TemporaryDirectory() as folder:
+                outcome = upsert.upsert(
+                    store,
+                    place.content,
+                    tags,
+                    origins.primary(where).repeat,
+                    _from_history(repository, place, Path(folder)),
+                    _moment(repository, place),
+                )
+            kept[outcome.run_id] = tags["mlflow.runName"]
+            if outcome.added:
+                yield f"{tags['mlflow.runName']}: added {', '.join(outcome.added)}"
+            for path in outcome.gone:
+                yield f"{tags['mlflow.runName']}: {path} is gone from DVC's cache and remotes"
+        yield from _tidy(store, kept, workspace, prune)
+    yield from _without_results(repository, committed)
+    repository.close()
+    yield f"{len(kept)} experiments, each with its run"
+
+
+def _places(
+    repository: Repository, committed: Sequence[tuple[str, Content]]
+) -> tuple[list[_Place], Content | None]:
+    """Every distinct content that has results, and the content of the workspace."""
+    places: dict[tuple[str, str], _Place] = {}
+    for commit, content in committed:
+        if not content.problem:
+            identity = (content.key, content.results)
+            places.setdefault(identity, _Place(content)).commits.append(commit)
+    try:
+        workspace = contents.load(contents.workspace(repository.folder))
+    except PipelineError:
+        return list(places.values()), None
+    if not workspace.problem:
+        identity = (workspace.key, workspace.results)
+        places.setdefault(identity, _Place(workspace)).current = True
+    return list(places.values()), workspace
+
+
+def _from_history(repository: Repository, place: _Place, folder: Path) -> upsert.Fetch:
+    """Give files from Git, or else from DVC's cache or remotes, through copies in `folder`."""
+    commit = place.commits[-1] if place.commits else None
+    outputs: list[DVCFileSystem] = []  # opened once, and only if something is missing
+
+    def fetch(path: str) -> Path | None:
+        if commit is None:
+            kept = repository.folder / path
+            if kept.is_file():
+                return kept
+        copy = folder / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        found = repository.read(commit, path) if commit else None
+        if found is not None:
+            copy.write_bytes(found)
+            return copy
+        from dvc.exceptions import DvcException
+
+        try:
+            outputs[:] = outputs or [_outputs(repository.folder, commit)]
+            outputs[0].get_file(path, str(copy))
+        except (OSError, DvcException):
+            return None
+        return copy
+
+    return fetch
+
+
+def _outputs(folder: Path, commit: str | None) -> "DVCFileSystem":
+    """A commit's outputs in DVC's cache and in today's remotes, which can be younger than it."""
+    from dvc.api import DVCFileSystem
+    from dvc.repo import Repo
+
+    with Repo(str(folder)) as repo:
+        return DVCFileSystem(str(folder), rev=commit, config=dict(repo.config))
+
+
+def _moment(repository: Repository, place: _Place) -> int | None:
+    """When the results were first committed, in milliseconds."""
+    if not place.commits:
+        return None
+    seconds = repository.git("show", "-s", "--format=%ct", *place.commits).split()
+    return min(int(second) for second in seconds) * 1000
+
+
+def _tidy(
+    store: Store, kept: dict[str, str], workspace: Content | None, prune: bool
+) -> Iterator[str]:
+    """Close or delete the project's runs that are not of any experiment."""
+    unknown = 0
+    for run in upsert.search(store, "tags.`dvc.key` != ''"):
+        name, key = run.info.run_name, run.data.tags["dvc.key"]
+        if run.info.run_id in kept or _is_live(store, key):
+            continue
+        if not (store.embedded or prune):
+            unknown += 1
+        elif workspace and key == workspace.key and workspace.problem:
+            if run.info.status == "RUNNING":  # training was killed, and can go on
+                store.client.set_terminated(run.info.run_id, "KILLED")
+                yield f"{name}: was left RUNNING, is KILLED"
+        else:
+            upsert.remove(store, run.info.run_id)
+            yield f"{name}: removed, since no experiment has it"
+    if unknown:
+        yield f"{unknown} runs are of no experiment in this clone; --prune removes them"
+
+
+def _is_live(store: Store, key: str) -> bool:
+    """Is a training on this machine logging to a run of this key?"""
+    try:
+        with file_lock(store.root, f"live-{key}", timeout=0):
+            return False
+    except PipelineError:
+        return True
+
+
+def _without_results(
+    repository: Repository, committed: Sequence[tuple[str, Content]]
+) -> Iterator[str]:
+    """Name the experiments and branches that have no run, and why."""
+    labels = repository.labels()
+    names = {exp.commit: [exp.name] for exp in repository.experiments()} | labels
+    for commit, content in committed:
+        if content.problem and commit in names:
+            yield f"{', '.join(names[commit])}: no run: {content.problem}"

@@ -1,0 +1,139 @@
+"""The project's Git repository, by plain git commands: files, refs and commits."""
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from mnist_vae.errors import PipelineError
+
+_EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
+
+
+def root() -> Path:
+    """The main project's folder, also from a temporary workspace of `dvc exp run`.
+
+    There DVC sets DVC_ROOT to the main project. Raises PipelineError outside of a DVC project.
+    """
+    if "DVC_ROOT" in os.environ:
+        return Path(os.environ["DVC_ROOT"]).resolve()
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents):
+        if (folder / ".dvc").is_dir():
+            return folder
+    raise PipelineError(f"{here} is not inside a DVC project")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A DVC experiment: a commit under refs/exps, named, on top of a baseline commit."""
+
+    name: str
+    commit: str
+    baseline: str
+
+
+class Repository:
+    """Reads the Git repository that holds the DVC project in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def git(self, *arguments: str) -> str:
+        """The output of a git command, stripped; empty if git fails."""
+        done = subprocess.run(
+            ["git", *arguments], cwd=self.folder, capture_output=True, encoding="utf-8"
+        )
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    @cached_property
+    def _batch(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            ["git", "cat-file", "--batch"],
+            cwd=self.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+
+    @cached_property
+    def _prefix(self) -> str:
+        return self.git("rev-parse", "--show-prefix")
+
+    def read(self, commit: str, path: str) -> bytes | None:
+        """A file's bytes at a commit; None if it is not there."""
+        stdin, stdout = self._batch.stdin, self._batch.stdout
+        if stdin is None or stdout is None:  # never: they are pipes
+            return None
+        stdin.write(f"{commit}:{self._prefix}{path}\n".encode())
+        stdin.flush()
+        header = stdout.readline().split()
+        if len(header) != 3:  # "... missing"
+            return None
+        content = stdout.read(int(header[2]) + 1)[:-1]
+        return content if header[1] == b"blob" else None
+
+    def close(self) -> None:
+        """End the reading process."""
+        if "_batch" in vars(self):
+            self._batch.communicate()
+
+    def resolve(self, name: str) -> str:
+        """The commit of a revision or of an experiment's name; empty if there is none.
+
+        Raises PipelineError if experiments of several baselines bear the name.
+        """
+        commits = {exp.commit for exp in self.experiments() if exp.name == name}
+        if len(commits) > 1:
+            raise PipelineError(
+                f"{len(commits)} experiments are named {name}; name one by its commit: "
+                + ", ".join(sorted(commit[:7] for commit in commits))
+            )
+        return commits.pop() if commits else self.commit(name)
+
+    def commit(self, revision: str) -> str:
+        """The full hash of a revision's commit; empty if there is none."""
+        return self.git("rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}")
+
+    def branch(self) -> str:
+        """The current branch; empty where HEAD is detached."""
+        return self.git("symbolic-ref", "--quiet", "--short", "HEAD")
+
+    def experiments(self) -> list[Experiment]:
+        """All DVC experiments, sorted by ref."""
+        found = []
+        for line in self.git(
+            "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps"
+        ).splitlines():
+            commit, ref = line.split(" ", 1)
+            if match := _EXPERIMENT.fullmatch(ref):
+                found.append(Experiment(match[3], commit, match[1] + match[2]))
+        return found
+
+    def labels(self) -> dict[str, list[str]]:
+        """Local branches and tags by the commit that they point at."""
+        names: dict[str, list[str]] = {}
+        form = "--format=%(objectname) %(*objectname) %(refname:short)"
+        for line in self.git("for-each-ref", form, "refs/heads", "refs/tags").splitlines():
+            target, peeled, name = line.split(" ", 2)
+            names.setdefault(peeled or target, []).append(name)
+        return names
+
+    def commits(self) -> list[str]:
+        """HEAD, tips of branches and tags, and all older commits that changed dvc.lock."""
+        everything = ("HEAD", "--branches", "--tags", "--remotes")
+        tips = self.git("rev-list", "--no-walk", *everything).split()
+        return list(
+            dict.fromkeys(tips + self.git("rev-list", *everything, "--", "dvc.lock").split())
+        )
+
+    def url(self) -> str:
+        """The address of the remote `origin`, without user and password; empty if none."""
+        parts = urlsplit(self.git("remote", "get-url", "origin"))
+        if not parts.scheme:  # a path, or user@host:path
+            return parts.path
+        host = parts.netloc.rpartition("@")[2]
+        return urlunsplit((parts.scheme, host, parts.path, "", ""))

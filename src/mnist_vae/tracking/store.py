@@ -1,0 +1,205 @@
+"""The MLflow store: an SQLite file at the project's root, or what MLFLOW_TRACKING_URI names."""
+
+import logging
+import os
+import sqlite3
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
+
+from mnist_vae.errors import PipelineError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "mnist-vae"
+DATABASE = "mlflow.db"
+ARTIFACTS = "mlflow-artifacts"
+SETTINGS = {  # unless the user has set them
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # not 7, which takes minutes to fail
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store and the one MLflow experiment in it that holds this project's runs."""
+
+    uri: str
+    client: "MlflowClient"
+    experiment_id: str
+    root: Path
+
+    @property
+    def embedded(self) -> bool:
+        """Does the store belong to this project alone? A server may hold the runs of others."""
+        return self.uri.startswith("sqlite:")
+
+    @contextmanager
+    def lock(self, name: str, timeout: float = 60) -> Iterator[None]:
+        """One process at a time on this machine; PipelineError if another holds it too long."""
+        with file_lock(self.root, name, timeout):
+            yield
+
+    def address(self, run_id: str) -> str:
+        """Where the UI shows a run: on the server, or where `mlflow ui` opens its own."""
+        server = "http://127.0.0.1:5000" if self.embedded else hide_password(self.uri).rstrip("/")
+        return f"{server}/#/experiments/{self.experiment_id}/runs/{run_id}"
+
+
+def open_store(root: Path) -> Store:
+    """Open the store, made with its experiment if need be.
+
+    Raises PipelineError, one line, if it cannot be reached, opened or written.
+    """
+    uri = _uri(root)
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    os.environ["MLFLOW_ENABLE_ASYNC_LOGGING"] = "false"  # we must know what has been logged
+    if uri.startswith("sqlite:"):
+        _check_database(Path(uri.removeprefix("sqlite:///")))
+    elif uri.startswith("http"):
+        _check_reachable(uri)
+    with errors(uri), file_lock(root, "store"):  # several at once on a fresh database crash
+        import mlflow
+
+        for logger in ("mlflow", "alembic"):
+            logging.getLogger(logger).setLevel(logging.ERROR)
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        client = mlflow.MlflowClient(uri, uri)
+        return Store(uri, client, _experiment(client, uri, root), root)
+
+
+@contextmanager
+def errors(uri: str) -> Iterator[None]:
+    """Turn a fault of MLflow or its store into a PipelineError of one line."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_fault(error):
+            raise
+        detail = str(error).strip().splitlines() or [type(error).__name__]
+        raise PipelineError(
+            f"MLflow store {hide_password(uri)}: {detail[0]}; "
+            "once it works, `dvc repro track` or `make rebuild` adds what is missing"
+        ) from error
+
+
+def _is_fault(error: Exception) -> bool:
+    """Is it the store's, and not a mistake of this code?"""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return isinstance(
+        error, MlflowException | RequestException | SQLAlchemyError | sqlite3.Error | OSError
+    )
+
+
+def hide_password(uri: str) -> str:
+    """The URI without user and password."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else uri
+
+
+@contextmanager
+def file_lock(root: Path, name: str, timeout: float = 60) -> Iterator[None]:
+    """A lock among all processes of this project on this machine.
+
+    Raises PipelineError if another process holds it for longer than `timeout` seconds.
+    """
+    if not (root / ".dvc").is_dir():
+        raise PipelineError(f"{root} is no DVC project (any more)")
+    folder = root / ".dvc/tmp/mlflow"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / f"{name}.lock", timeout=timeout):
+            yield
+    except Timeout:
+        raise PipelineError(
+            f"another process has been using the MLflow store for {timeout:.0f} s"
+        ) from None
+
+
+def _uri(root: Path) -> str:
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE}"
+    if uri.startswith("sqlite:///"):  # a relative path would vanish with a temporary workspace
+        uri = f"sqlite:///{root / uri.removeprefix('sqlite:///')}"
+        if set("%?") & set(uri):
+            raise PipelineError(
+                f"MLflow cannot open a database whose path contains % or ?: {uri}; "
+                "rename the folder or set MLFLOW_TRACKING_URI"
+            )
+    return uri
+
+
+def _check_database(path: Path) -> None:
+    # MLflow itself would try for 100 s.
+    try:
+        with closing(sqlite3.connect(path, timeout=10)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.rollback()
+    except sqlite3.Error as error:
+        raise PipelineError(f"MLflow store {path}: {error}") from None
+
+
+def _check_reachable(uri: str) -> None:
+    try:
+        address = f"{hide_password(uri).rstrip('/')}/health"  # urllib takes no user in it
+        urllib.request.urlopen(address, timeout=5).close()  # noqa: S310
+    except urllib.error.HTTPError:
+        pass  # it answers
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        if "certificate" not in str(reason).lower():  # MLflow has settings for those
+            raise PipelineError(
+                f"MLFLOW_TRACKING_URI {hide_password(uri)} does not answer: {reason}"
+            ) from None
+
+
+def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    location = None  # a server decides
+    if uri.startswith("sqlite:"):
+        location = (Path(uri.removeprefix("sqlite:///")).parent / ARTIFACTS).as_uri()
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return str(client.create_experiment(name, location, tags))
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    if location and found.artifact_location != location:
+        _relocate(Path(uri.removeprefix("sqlite:///")), found.artifact_location, location)
+    return str(found.experiment_id)
+
+
+def _relocate(database: Path, old: str, new: str) -> None:
+    """The project's folder has moved: MLflow keeps absolute paths and has no way to change them."""
+    columns = {
+        "experiments": "artifact_location",
+        "runs": "artifact_uri",
+        "logged_models": "artifact_location",
+        "model_versions": "storage_location",
+    }
+    with closing(sqlite3.connect(database, timeout=20)) as connection, connection:
+        for table, column in columns.items():
+            connection.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # noqa: S608
+                f"WHERE {column} = ? OR {column} LIKE ? ESCAPE '!'",
+                (
+                    new,
+                    len(old) + 1,
+                    old,
+                    old.replace("!", "!!").replace("_", "!_").replace("%", "!%") + "/%",
+                ),
+            )

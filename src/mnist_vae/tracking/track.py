@@ -1,0 +1,101 @@
+"""One experiment and its run: the stage `track`, and the way from an experiment to its run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnist_vae.errors import PipelineError
+from mnist_vae.tracking import content as contents
+from mnist_vae.tracking import origins, upsert
+from mnist_vae.tracking.content import Content
+from mnist_vae.tracking.repository import Repository, root
+from mnist_vae.tracking.store import Store, errors, open_store
+
+
+def track(folder: Path) -> str:
+    """Make or complete the run of what the pipeline has just made in `folder`.
+
+    Returns a summary for people. Raises PipelineError, one line, if the store does not work or
+    dvc.lock does not belong to the workspace.
+    """
+    content = contents.load(contents.workspace(folder))
+    if content.problem:
+        raise PipelineError(f"{content.problem}; run `dvc repro`")
+    repository = Repository(root())
+    places = origins.of(repository, content, origins.holding(repository, content), current=True)
+    tags = origins.tags(repository, content, places)
+    repeat = origins.primary(places).repeat
+    store = open_store(repository.folder)
+    with errors(store.uri):
+        outcome = upsert.upsert(store, content, tags, repeat, present(folder))
+        if store.embedded:
+            _remove_superseded(store, repository, content)
+        metrics = store.client.get_run(outcome.run_id).data.metrics
+    repository.close()
+    return "\n".join(
+        [
+            upsert.headline(content, metrics),
+            "pictures: plots/",
+            f"MLflow run: {tags['mlflow.runName']}",
+            f"  {store.address(outcome.run_id)}",
+            *(["  `mlflow ui` opens it"] if store.embedded else []),
+        ]
+    )
+
+
+def run_of(name: str | None) -> tuple[str, str]:
+    """The run's id and address of an experiment's name, a revision, or else the workspace.
+
+    Raises PipelineError if the name is unknown or there is no such run.
+    """
+    repository = Repository(root())
+    where = name or "the workspace"
+    if name is None:
+        content = contents.load(contents.workspace(repository.folder))
+    else:
+        commit = repository.resolve(name)
+        if not commit:
+            raise PipelineError(
+                f"{name} is no experiment and no revision; see `dvc exp list --all`"
+            )
+        content = contents.load(lambda path: repository.read(commit, path))
+    repository.close()
+    if content.problem:
+        raise PipelineError(f"{where} has no results: {content.problem}")
+    store = open_store(repository.folder)
+    with errors(store.uri):
+        run = upsert.find(store, content)
+    if run is None:
+        raise PipelineError(f"{where} has no run in {store.uri}; `make rebuild` makes it")
+    return run.info.run_id, store.address(run.info.run_id)
+
+
+def present(folder: Path) -> upsert.Fetch:
+    """Give the files of a folder."""
+
+    def fetch(path: str) -> Path | None:
+        file = folder / path
+        return file if file.is_file() else None
+
+    return fetch
+
+
+def _remove_superseded(store: Store, repository: Repository, content: Content) -> None:
+    """Delete runs of this code and these parameters whose results no commit holds any more.
+
+    Training made them with other results, for example by `dvc repro --force` on a GPU.
+    """
+    others = [
+        run
+        for run in upsert.runs(store, content.key)
+        if run.data.tags.get("dvc.results") not in (None, content.results)
+    ]
+    if others:
+        kept = results_of(repository, content.key)
+        for run in others:
+            if run.data.tags["dvc.results"] not in kept:
+                upsert.remove(store, run.info.run_id)
+
+
+def results_of(repository: Repository, key: str) -> Sequence[str]:
+    """The results of a key that commits hold."""
+    return [found.results for _, found in origins.discover(repository) if found.key == key]

@@ -1,0 +1,367 @@
+"""Bring one MLflow run up to date with one experiment: whatever is there already stays as it is."""
+
+import csv
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnist_vae.tracking import models
+from mnist_vae.tracking.content import Content
+from mnist_vae.tracking.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel, Metric, Run
+
+HISTORY = "metrics/history.csv"
+EVALUATION = "metrics/evaluation.json"
+MODEL = "models/vae.safetensors"
+DESCRIPTION = ("params.yaml", "dvc.yaml", "dvc.lock")
+DATA = {"training": "train", "validation": "validation", "testing": "test"}
+NOTE = "mlflow.note.content"
+OURS = ("dvc.", "mlflow.source.")  # tags that go when nothing calls for them
+Fetch = Callable[[str], Path | None]  # a file's local copy; None if it is gone
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The run, what was added to it, and the outputs that are gone."""
+
+    run_id: str
+    added: tuple[str, ...]
+    gone: tuple[str, ...]
+
+
+def upsert(
+    store: Store,
+    content: Content,
+    tags: Mapping[str, str],
+    repeat: str,
+    fetch: Fetch,
+    milliseconds: int | None = None,
+) -> Outcome:
+    """Make or complete the run of a content that has results.
+
+    tags: as `origins.tags` gives them. repeat: the command for the run's description. fetch: gives
+    the content's files. milliseconds: when the results were made; now, if nobody knows.
+    """
+    moment = milliseconds or _now()
+    with store.lock(content.key):
+        writer = _Writer(store, content, fetch, _find(store, content, tags, moment))
+        writer.history(moment)
+        writer.datasets()
+        writer.evaluation(writer.models(), moment)
+        writer.files()
+        writer.tags({**tags, NOTE: writer.note(repeat), "dvc.gone": ", ".join(writer.gone)})
+        if writer.run.info.status != "FINISHED":
+            end = max(moment, writer.run.info.start_time)
+            store.client.set_terminated(writer.run.info.run_id, "FINISHED", end)
+            writer.added.append("status")
+        return Outcome(writer.run.info.run_id, tuple(writer.added), tuple(writer.gone))
+
+
+def runs(store: Store, key: str) -> "list[Run]":
+    """The active runs of a key, the oldest first."""
+    found = search(store, f"tags.`dvc.key` = '{key}'")
+    return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
+
+
+def search(store: Store, condition: str) -> "list[Run]":
+    """All active runs of the project that meet an MLflow search condition."""
+    found: list[Run] = []
+    token: str | None = None
+    while token != "":
+        page = store.client.search_runs([store.experiment_id], condition, page_token=token)
+        found += page
+        token = page.token or ""
+    return found
+
+
+def find(store: Store, content: Content) -> "Run | None":
+    """The run of exactly this content and these results."""
+    same = [
+        run
+        for run in runs(store, content.key)
+        if run.data.tags.get("dvc.results") == content.results
+    ]
+    return same[0] if same else None
+
+
+def remove(store: Store, run_id: str) -> None:
+    """Delete a run with its models, as the UI does: `mlflow gc` frees the space."""
+    for logged in models.of_run(store, run_id):
+        store.client.delete_logged_model(logged.model_id)
+    store.client.delete_run(run_id)
+
+
+def create(store: Store, content: Content, tags: Mapping[str, str], moment: int) -> "Run":
+    """A new run with all parameters, RUNNING. Call it with the lock of the key held."""
+    from mlflow.entities import Param
+
+    run = store.client.create_run(
+        store.experiment_id, moment, dict(tags), run_name=tags["mlflow.runName"]
+    )
+    params = [Param(name, _text(value)) for name, value in content.params.items()]
+    for start in range(0, len(params), 100):
+        store.client.log_batch(run.info.run_id, params=params[start : start + 100])
+    return store.client.get_run(run.info.run_id)
+
+
+def log_rows(
+    store: Store,
+    run_id: str,
+    protocol: str,
+    rows: Iterable[Mapping[str, float]],
+    moment: Callable[[int], int],
+) -> int | None:
+    """Log the points of the curves that the run lacks, and return how many those were.
+
+    None if the run holds other values. moment: when an epoch ended, in milliseconds. Call it with
+    the lock of the run's key held.
+    """
+    from mlflow.entities import Metric
+
+    points = {
+        (f"{protocol}/{name}", int(row["epoch"])): value
+        for row in rows
+        for name, value in row.items()
+        if name != "epoch"
+    }
+    for key in {key for key, _ in points}:
+        for there in store.client.get_metric_history(run_id, key):
+            value = points.pop((key, there.step), None)
+            if value is not None and not _same(value, there.value):
+                return None
+    _log_metrics(
+        store,
+        run_id,
+        [Metric(key, value, moment(step), step) for (key, step), value in points.items()],
+    )
+    return len(points)
+
+
+def _find(store: Store, content: Content, tags: Mapping[str, str], moment: int) -> "Run":
+    """The content's run, which may have been begun by training; or else a new one.
+
+    Two machines that share a server can both make one: then the oldest stays.
+    """
+    mine = [
+        run
+        for run in runs(store, content.key)
+        if run.data.tags.get("dvc.results", content.results) == content.results
+    ]
+    if not mine:
+        begun = {name: value for name, value in tags.items() if name != "dvc.results"}
+        create(store, content, begun, moment)
+        return _find(store, content, tags, moment)
+    # One that is complete is the one that others know.
+    mine.sort(key=lambda run: "dvc.results" not in run.data.tags)
+    for duplicate in mine[1:]:
+        remove(store, duplicate.info.run_id)
+    return mine[0]
+
+
+class _Writer:
+    """Adds to one run what it lacks, and remembers what was added and what is gone."""
+
+    def __init__(self, store: Store, content: Content, fetch: Fetch, run: "Run") -> None:
+        self.store = store
+        self.client = store.client
+        self.content = content
+        self.run = run
+        self.added: list[str] = []
+        self.gone: list[str] = []
+        self._fetch = fetch
+
+    def fetch(self, path: str) -> Path | None:
+        """The output as dvc.lock has it; anything else counts as gone."""
+        local = self._fetch(path)
+        expected = self.content.outputs.get(path)
+        if local is None or (expected and _md5(local) != expected):
+            self.gone.append(path)
+            return None
+        return local
+
+    def history(self, moment: int) -> None:
+        """All curves. A run with other points than the file's is replaced by a new one."""
+        path = self.fetch(HISTORY)
+        if path is None:
+            return
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [
+                {name: float(value) for name, value in row.items() if value}
+                for row in csv.DictReader(file)
+            ]
+        protocol = self.content.protocol
+        logged = log_rows(self.store, self.run.info.run_id, protocol, rows, moment.__add__)
+        if logged is None:
+            remove(self.store, self.run.info.run_id)
+            tags = {k: v for k, v in self.run.data.tags.items() if k != "dvc.results"}
+            self.run = create(self.store, self.content, tags, moment)
+            logged = log_rows(self.store, self.run.info.run_id, protocol, rows, moment.__add__)
+        if logged:
+            self.added.append("curves")
+
+    def models(self) -> "dict[str, LoggedModel]":
+        """Both models, logged once."""
+        md5 = self.content.outputs[MODEL]
+        found = models.find(self.store, self.run, md5)
+        if set(found) == set(models.NAMES):
+            return found
+        weights = self.fetch(MODEL)
+        if weights is None:
+            return found
+        for half in found.values():
+            self.client.delete_logged_model(half.model_id)
+        self.added.append("models")
+        return models.log(self.store, self.run, weights, md5)
+
+    def evaluation(self, logged: "Mapping[str, LoggedModel]", moment: int) -> None:
+        """The test metrics, linked with the model and the test set, as step 0."""
+        from mlflow.entities import Metric
+
+        path = self.fetch(EVALUATION)
+        if path is None:
+            return
+        there = self.run.data.metrics
+        vae = logged.get("vae")
+        name, digest = self._dataset("test")
+        new = [
+            Metric(key, value, moment, 0, vae.model_id if vae else None, name, digest)
+            for key, value in flatten(json.loads(path.read_text(encoding="utf-8"))).items()
+            if key not in there or not _same(there[key], value)
+        ]
+        _log_metrics(self.store, self.run.info.run_id, new)
+        if new:
+            self.added.append("metrics")
+
+    def datasets(self) -> None:
+        """The three splits with DVC's md5 as digest."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        there = {
+            used.dataset.digest
+            for used in (self.run.inputs.dataset_inputs if self.run.inputs else [])
+        }
+        new = []
+        for purpose, split in DATA.items():
+            name, digest = self._dataset(split)
+            if digest not in there:
+                source = {"path": _data(split), "md5": digest, "tool": "dvc"}
+                new.append(
+                    DatasetInput(
+                        Dataset(name, digest, "dvc", json.dumps(source)),
+                        [InputTag("mlflow.data.context", purpose)],
+                    )
+                )
+        if new:
+            self.client.log_inputs(self.run.info.run_id, new)
+            self.added.append("datasets")
+
+    def files(self) -> None:
+        """Pictures, as files and in the UI's image grid, and what describes the experiment."""
+        run_id = self.run.info.run_id
+        plots = [path for path in self.content.outputs if path.startswith("plots/")]
+        there = {
+            file.path
+            for folder in ("plots", "images", "dvc")
+            for file in self.client.list_artifacts(run_id, folder)
+        }
+        shown = {Path(path).name.split("+")[0] for path in there if path.endswith(".png")}
+        for path in [*plots, *DESCRIPTION]:
+            artifact = path if path in plots else f"dvc/{path}"
+            grid = path.endswith(".png") and Path(path).stem not in shown
+            if artifact in there and not grid:
+                continue
+            local = self.fetch(path)
+            if local is None:
+                continue
+            if artifact not in there:
+                self.client.log_artifact(run_id, str(local), str(Path(artifact).parent))
+            if grid:
+                self._show(run_id, local)
+            self.added.append(path)
+
+    def tags(self, wanted: Mapping[str, str]) -> None:
+        """Set what differs, remove what nothing calls for."""
+        from mlflow.entities import RunTag
+
+        there = self.run.data.tags
+        new = [
+            RunTag(name, value)
+            for name, value in wanted.items()
+            if value and there.get(name) != value
+        ]
+        self.client.log_batch(self.run.info.run_id, tags=new)
+        old = [name for name in there if name.startswith(OURS) and not wanted.get(name)]
+        for name in old:
+            self.client.delete_tag(self.run.info.run_id, name)
+        self.added += sorted(tag.key for tag in new) + sorted(old)
+
+    def note(self, repeat: str) -> str:
+        """The run's description: the headline and the command that repeats it."""
+        metrics = self.client.get_run(self.run.info.run_id).data.metrics
+        return "\n\n".join(filter(None, [headline(self.content, metrics), f"Repeat: `{repeat}`"]))
+
+    def _dataset(self, split: str) -> tuple[str, str]:
+        return f"{self.content.params['dataset']} {split}", self.content.outputs[_data(split)]
+
+    def _show(self, run_id: str, picture: Path) -> None:
+        from PIL import Image
+
+        with Image.open(picture) as image:
+            image.load()
+            step = int(self.content.params["epochs"])
+            self.client.log_image(run_id, image, key=picture.stem, step=step)
+
+
+def headline(content: Content, metrics: Mapping[str, float]) -> str:
+    """The test ELBO and its parts with standard errors, for people; empty without them."""
+    found = []
+    for name, part in (("test ELBO", "elbo"), ("rate", "rate"), ("distortion", "distortion")):
+        key = f"{content.protocol}/test_{part}"
+        if key in metrics and f"{key}_se" in metrics:
+            found.append(f"{name} {metrics[key]:.2f} ± {metrics[f'{key}_se']:.2f}")
+    return f"{', '.join(found)} nats ({content.protocol})" if found else ""
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Numbers in nested objects, by names joined with slashes."""
+    flat: dict[str, float] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float):
+            flat[f"{prefix}{name}"] = float(value)
+    return flat
+
+
+def _log_metrics(store: Store, run_id: str, metrics: "Sequence[Metric]") -> None:
+    for start in range(0, len(metrics), 800):  # the server takes 1000
+        store.client.log_batch(run_id, metrics=metrics[start : start + 800])
+
+
+def _same(one: float, other: float) -> bool:
+    """Equal as far as history.csv, which has nine digits, can tell."""
+    return math.isclose(one, other, rel_tol=1e-8, abs_tol=1e-12)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _data(split: str) -> str:
+    return f"data/processed/{split}.safetensors"
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,238 @@
+"""Maximise the ELBO (or the IWAE bound) with Adam, and leave a history of every epoch."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mnist_vae import dataset, elbo, runtime
+from mnist_vae.checkpoint import Checkpoint, State
+from mnist_vae.errors import PipelineError
+from mnist_vae.model import VAE
+
+
+@dataclass(frozen=True)
+class TrainingParams:
+    """Objective and optimisation."""
+
+    likelihood: str
+    encoder_noise: float
+    weight_init: str
+    output_bias: str
+    objective: str
+    importance_samples: int
+    beta: float
+    kl_warmup_epochs: float
+    seed: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    warmup_fraction: float
+    weight_averaging: float
+
+
+# One epoch's row in metrics/history.csv; nats per image, at beta = 1 whatever the objective.
+COLUMNS = (
+    "epoch",
+    "beta",
+    "learning_rate",
+    "train_objective",
+    "train_elbo",
+    "train_rate",
+    "train_distortion",
+    "validation_elbo",
+    "validation_rate",
+    "validation_distortion",
+)
+Row = dict[str, float]
+EVERY = 10  # steps between two updates of the averaged weights
+
+
+class Interrupted(PipelineError):
+    """Training was asked to stop and has left a checkpoint."""
+
+
+def fit(
+    model: VAE,
+    train: Tensor,
+    validation: Tensor,
+    params: TrainingParams,
+    checkpoint: Checkpoint,
+    on_step: Callable[[int], None],
+    on_epoch: Callable[[list[Row]], None],
+) -> list[Row]:
+    """Train `model` in place, on the device that it is on, and return the history.
+
+    train (N, 784): intensities in [0, 1]. validation (M, 784): observations, M may be 0.
+    The weights that validation sees, and that `model` ends with, are the averaged ones.
+    Training goes on from `checkpoint` if that holds a state, and ends with the same bytes as
+    without the interruption. `on_step` gets the number of steps done, `on_epoch` the history.
+
+    Raises PipelineError when the bound is no longer finite, Interrupted when a signal asked to
+    stop.
+    """
+    device = next(model.parameters()).device
+    train, validation = train.to(device), validation.to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=params.learning_rate, fused=True)
+    mean = copy.deepcopy(model).requires_grad_(False)
+    models = {"model": model, "mean": mean}
+    state = checkpoint.restore(models, optimizer) or State.at_epoch(0)
+    history = state.history
+    batches = math.ceil(len(train) / params.batch_size)
+    on_step(state.epoch * batches + state.batch)
+
+    for epoch in range(state.epoch, params.epochs):
+        if epoch != state.epoch:
+            state = State.at_epoch(epoch, history)
+        noise = runtime.generator(params.seed, f"noise/{epoch}", device)
+        pixels = runtime.generator(params.seed, f"pixels/{epoch}", device)
+        state.restore_generators(noise, pixels)
+        for index, batch in _batches(len(train), epoch, state.batch, params, device):
+            epochs = epoch + (index + 0.5) / batches
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(params, epochs)
+            seen, x = observe(train.index_select(0, batch), params, pixels)
+            terms = bound(model, seen, x, params, kl_weight(params, epochs), noise)
+            optimizer.zero_grad(set_to_none=True)
+            (-terms[0].mean()).backward()
+            optimizer.step()
+            average(mean, model, epoch * batches + index + 1, params.weight_averaging)
+            state.add(terms)
+            on_step(epoch * batches + index + 1)
+            if checkpoint.due():
+                checkpoint.save(models, optimizer, state, (noise, pixels))
+            if checkpoint.stop_requested():
+                raise Interrupted(
+                    f"stopped by {checkpoint.stop_requested()} in epoch {epoch + 1}; the next "
+                    "`dvc repro` or `dvc exp run` goes on from here"
+                )
+        row = _row(epoch, params, state.means(len(train)))
+        if not math.isfinite(row["train_objective"]):
+            raise PipelineError(
+                f"training diverged in epoch {epoch + 1}: the objective is "
+                f"{row['train_objective']}; lower learning_rate or warm up for longer"
+            )
+        if len(validation):
+            row |= _validate(mean, validation, params.seed)
+        history.append(row)
+        on_epoch(history)
+    model.load_state_dict(mean.state_dict())
+    return history
+
+
+def observe(
+    intensities: Tensor, params: TrainingParams, pixels: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """What the encoder sees and what the likelihood is measured on, each (B, 784).
+
+    binarized: one fresh draw for both. greyscale: the likelihood stays on the intensities, and the
+    encoder sees them mixed with a draw, which keeps it from learning the training images by heart.
+    """
+    if params.likelihood == "binarized":
+        drawn = dataset.draw(intensities, pixels)
+        return drawn, drawn
+    if not params.encoder_noise:
+        return intensities, intensities
+    drawn = dataset.draw(intensities, pixels)
+    return torch.lerp(intensities, drawn, params.encoder_noise), intensities
+
+
+def bound(
+    model: VAE,
+    seen: Tensor,
+    x: Tensor,
+    params: TrainingParams,
+    beta: float,
+    noise: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Objective, rate and distortion of each image: seen, x (B, 784) -> three times (B,)."""
+    mean, log_variance = model.encode(seen)
+    shape = (params.importance_samples, *mean.shape)  # (K, B, L)
+    z = elbo.reparameterize(
+        mean, log_variance, torch.randn(shape, generator=noise, device=x.device)
+    )
+    log_px_z = elbo.log_px_z(model.decode(z), x)  # (K, B)
+    distortion = -log_px_z.mean(0)
+    if params.objective == "elbo":
+        rate = elbo.kl_per_unit(mean, log_variance).sum(-1)
+        return -(distortion + beta * rate), rate, distortion
+    log_qz_pz = elbo.log_normal(z, mean, log_variance) - elbo.log_standard_normal(z)
+    return elbo.iwae_bound(log_px_z - beta * log_qz_pz), log_qz_pz.mean(0), distortion
+
+
+def learning_rate(params: TrainingParams, epochs: float) -> float:
+    """The rate after `epochs` epochs.
+
+    one_cycle: up from 1/25 of the peak and down to 0, both as half a cosine (after Smith &
+    Topin 2018, arXiv:1708.07120).
+    """
+    if params.schedule == "constant":
+        return params.learning_rate
+    done = epochs / params.epochs
+    up = params.warmup_fraction
+    if done < up:
+        return params.learning_rate * (0.04 + 0.96 * (1 - math.cos(math.pi * done / up)) / 2)
+    return params.learning_rate * (1 + math.cos(math.pi * (done - up) / (1 - up))) / 2
+
+
+@torch.no_grad()
+def average(mean: VAE, model: VAE, step: int, decay: float) -> None:
+    """Move `mean` towards the weights of `model` after `step` steps, in place.
+
+    An exponential moving average over about 1 / (1 - decay) steps, shorter at the start; decay 0
+    copies the weights. Updated every EVERY steps, since a step's weights differ little from the
+    next one's and the update takes as long as a tenth of a step.
+    """
+    if decay and step % EVERY:
+        return
+    kept = min(decay**EVERY, step / (step + 10 * EVERY)) if decay else 0.0
+    torch._foreach_lerp_(list(mean.parameters()), list(model.parameters()), 1 - kept)
+
+
+def kl_weight(params: TrainingParams, epochs: float) -> float:
+    """beta after `epochs` epochs: linear warm-up from 0 (Bowman et al. 2016)."""
+    if epochs >= params.kl_warmup_epochs:
+        return params.beta
+    return params.beta * epochs / params.kl_warmup_epochs
+
+
+def _batches(
+    images: int, epoch: int, first: int, params: TrainingParams, device: torch.device
+) -> Iterator[tuple[int, Tensor]]:
+    order = torch.randperm(images, generator=runtime.generator(params.seed, f"order/{epoch}"))
+    batches = order.to(device).split(params.batch_size)
+    return ((index, batches[index]) for index in range(first, len(batches)))
+
+
+def _row(epoch: int, params: TrainingParams, means: list[float]) -> Row:
+    objective, train_rate, distortion = means
+    return {
+        "epoch": epoch + 1,
+        "beta": kl_weight(params, epoch + 0.5),
+        "learning_rate": learning_rate(params, epoch + 0.5),
+        "train_objective": objective,
+        "train_elbo": -(train_rate + distortion),
+        "train_rate": train_rate,
+        "train_distortion": distortion,
+    }
+
+
+@torch.no_grad()
+def _validate(model: VAE, x: Tensor, seed: int, chunk: int = 1000) -> Row:
+    noise = runtime.generator(seed, "validation", x.device)
+    rate = distortion = 0.0
+    for images in x.split(chunk):
+        mean, log_variance = model.encode(images)
+        draw = torch.randn(mean.shape, generator=noise, device=x.device)
+        logits = model.decode(elbo.reparameterize(mean, log_variance, draw))
+        distortion -= elbo.log_px_z(logits, images).sum(dtype=torch.float64).item()
+        rate += elbo.kl_per_unit(mean, log_variance).sum(dtype=torch.float64).item()
+    return {
+        "validation_elbo": -(rate + distortion) / len(x),
+        "validation_rate": rate / len(x),
+        "validation_distortion": distortion / len(x),
+    }

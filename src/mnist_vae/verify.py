@@ -1,0 +1,140 @@
+"""Does a committed state give its committed results again, byte for byte?"""
+
+import csv
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+
+from mnist_vae.errors import PipelineError
+from mnist_vae.tracking import content as contents
+from mnist_vae.tracking.repository import Repository
+
+RAW = Path("data/raw")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An output that came out differently; `detail` says by how much, where that can be told."""
+
+    path: str
+    detail: str
+
+
+def verify(root: Path, revision: str, folder: Path | None = None) -> tuple[int, list[Difference]]:
+    """Run a commit's or experiment's pipeline from nothing and compare it with its dvc.lock.
+
+    The clone in a temporary folder (inside `folder`) has no DVC cache, and every stage but `track`
+    runs there. MNIST comes from MNIST_MIRROR, or else from this project's data/raw if it is there:
+    its bytes are checked against their pinned hashes either way.
+
+    Returns the number of outputs compared and the differences, in the pipeline's order.
+    Raises PipelineError if the revision is unknown, its dvc.lock is missing or out of date, or the
+    pipeline fails.
+    """
+    repository = Repository(root)
+    commit = repository.resolve(revision)
+    if not commit:
+        raise PipelineError(f"{revision} is neither a revision nor an experiment's name")
+    committed = contents.load(lambda path: repository.read(commit, path))
+    if committed.problem:
+        raise PipelineError(f"{revision}: {committed.problem}; run `dvc repro` and commit first")
+    with tempfile.TemporaryDirectory(prefix="verify-", dir=folder) as name:
+        clone = Path(name) / "project"
+        _run(["git", "clone", "--quiet", "--no-checkout", str(root), str(clone)], root)
+        _run(["git", "fetch", "--quiet", str(root), commit], clone)
+        _run(["git", "checkout", "--quiet", "--detach", commit], clone)
+        _run(["dvc", "repro", "--force", "--no-run-cache", "plots"], clone, _environment(root))
+        again = contents.load(contents.workspace(clone)).outputs
+        differences = [
+            Difference(path, _detail(repository, commit, path, md5, clone / path))
+            for path, md5 in committed.outputs.items()
+            if again.get(path) != md5
+        ]
+    repository.close()
+    return len(committed.outputs), differences
+
+
+def _environment(root: Path) -> dict[str, str]:
+    """Ours, less what DVC sets for a stage's command, and without the live view in MLflow."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
+    ours["MNIST_VAE_LIVE"] = "off"
+    if (root / RAW).is_dir():
+        ours.setdefault("MNIST_MIRROR", str((root / RAW).resolve()))
+    return ours
+
+
+def _detail(repository: Repository, commit: str, path: str, md5: str, now: Path) -> str:
+    before = repository.read(commit, path)
+    if before is None:
+        cache = repository.folder / _run(["dvc", "cache", "dir"], repository.folder).strip()
+        cached = cache / "files/md5" / md5[:2] / md5[2:]
+        before = cached.read_bytes() if cached.is_file() else None
+    if before is None or not now.is_file():
+        return "the committed bytes are not in the DVC cache, so there is no measure"
+    return describe(path, before, now.read_bytes())
+
+
+def describe(path: str, before: bytes, after: bytes) -> str:
+    """How far two versions of a file are apart, in words: numbers by their largest difference."""
+    try:
+        old, new = _numbers(path, before), _numbers(path, after)
+    except (ValueError, SafetensorError):
+        return "one of the two versions is damaged"
+    if not old or not new:
+        return f"{len(before):,} bytes before, {len(after):,} now"
+    if old.keys() != new.keys():
+        return f"holds other entries: {', '.join(sorted(old.keys() ^ new.keys()))}"
+    largest, where = 0.0, ""
+    for name in old:
+        if old[name].shape != new[name].shape:
+            return f"{name} has another shape: {old[name].shape} before, {new[name].shape} now"
+        if not np.array_equal(old[name], new[name], equal_nan=True):
+            apart = float(np.abs(old[name].astype(float) - new[name].astype(float)).max())
+            if not where or not apart <= largest:  # NaN counts as far apart
+                largest, where = apart, name
+    return f"largest difference {largest:.3g}, in {where}" if where else "the numbers are equal"
+
+
+def _numbers(path: str, content: bytes) -> dict[str, np.ndarray]:
+    """All numbers of a file by name; none if it is not a file of numbers."""
+    match Path(path).suffix:
+        case ".safetensors":
+            return load_arrays(content)
+        case ".json":
+            return {name: np.array(value) for name, value in _leaves(json.loads(content), "")}
+        case ".csv":
+            rows = list(csv.DictReader(content.decode().splitlines()))
+            names = rows[0] if rows else {}
+            return {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
+    return {}
+
+
+def _leaves(value: Any, name: str) -> list[tuple[str, float]]:
+    if isinstance(value, Mapping):
+        return [
+            leaf
+            for key, inner in value.items()
+            for leaf in _leaves(inner, f"{name}.{key}".strip("."))
+        ]
+    return [(name, value)] if isinstance(value, int | float) else []
+
+
+def _run(command: list[str], cwd: Path, env: dict[str, str] | None = None) -> str:
+    """Run a program and return what it prints; the pipeline prints to the terminal."""
+    pipeline = command[:2] == ["dvc", "repro"]
+    done = subprocess.run(
+        command, cwd=cwd, env=env, text=True, check=False, capture_output=not pipeline
+    )
+    if done.returncode:
+        detail = "" if pipeline else f": {done.stderr.strip()}"
+        raise PipelineError(f"`{' '.join(command[:2])}` failed in the verification{detail}")
+    return done.stdout or ""

@@ -1,0 +1,124 @@
+"""A temporary project for tests: the checkout's sources, real DVC and Git, tiny settings."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[2]
+TINY = {
+    "activation": "relu",
+    "batch_size": 100,
+    "elbo_samples": 1,
+    "epochs": 2,
+    "hidden_sizes": [16],
+    "iwae_samples": 0,
+    "latent_dim": 2,
+    "manifold_size": 5,
+    "plot_dpi": 50,
+    "prior_samples": 16,
+    "quadrature_points": 0,
+    "reconstructions": 2,
+    "threads": 1,
+    "validation_images": 59000,
+}
+
+
+class Project:
+    """A Git and DVC repository in a folder, and commands in it."""
+
+    def __init__(self, folder: Path, mirror: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("DVC_", "GIT_", "MLFLOW_", "MNIST_VAE_", "PYTEST_"))
+        } | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": "src",
+            "MNIST_MIRROR": str(mirror),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "DVC_NO_ANALYTICS": "1",
+        }
+        self.mirror = mirror
+
+    def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
+        """Start a command; its output, both streams, can be read from stdout."""
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *command: str, fails: bool = False, **environment: str) -> str:
+        """Run a command and return its output, both streams."""
+        with self.start(*command, **environment) as process:
+            output = process.communicate()[0]
+        assert (process.returncode != 0) == fails, f"{command}\n{output}"
+        return output
+
+    def dvc(self, *arguments: str, **environment: str) -> str:
+        return self.run("dvc", *arguments, **environment)
+
+    def git(self, *arguments: str) -> str:
+        return self.run("git", *arguments).strip()
+
+    def command(self, *arguments: str, fails: bool = False, **environment: str) -> str:
+        """`python -m mnist_vae ...`."""
+        return self.run("python", "-m", "mnist_vae", *arguments, fails=fails, **environment)
+
+    def set(self, **params: object) -> None:
+        """Change values in params.yaml."""
+        path = self.folder / "params.yaml"
+        lines = [
+            f"{key}: {params[key]}" if (key := line.split(":")[0]) in params else line
+            for line in path.read_text().splitlines()
+        ]
+        path.write_text("\n".join(lines) + "\n")
+
+    def commit(self, message: str) -> str:
+        """Commit everything and return the commit."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+        return self.git("rev-parse", "HEAD")
+
+    def copy(self, folder: Path) -> "Project":
+        """The same project in another folder; both share the DVC cache."""
+        temporary = str(self.folder / ".dvc/tmp")
+        shutil.copytree(
+            self.folder,
+            folder,
+            symlinks=True,
+            ignore=lambda inside, names: names if inside == temporary else [],
+        )
+        return Project(folder, self.mirror)
+
+
+def make_project(folder: Path, mirror: Path) -> Project:
+    """The checkout's sources, committed, with tiny settings."""
+    folder.mkdir(parents=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=CHECKOUT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\0")
+    outputs = ("data", "metrics", "models", "plots", "results")
+    for name in listed:
+        source, target = CHECKOUT / name, folder / name
+        if source.is_file() and name != "dvc.lock" and Path(name).parts[0] not in outputs:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+    project = Project(folder, mirror)
+    project.git("init", "--quiet", "--initial-branch=main")
+    project.git("config", "user.name", "Ada")
+    project.git("config", "user.email", "ada@example.org")
+    project.set(**TINY)
+    project.commit("start")
+    return project

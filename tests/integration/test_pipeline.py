@@ -1,0 +1,114 @@
+"""The pipeline as a user runs it: real DVC, real MNIST, in a temporary Git repository."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.integration.sandbox import Project
+
+STAGES = ("download", "preprocess", "train", "evaluate", "plots", "track")
+
+
+def ran(output: str) -> list[str]:
+    """The stages that DVC ran, in order; those from its cache are not among them."""
+    return [
+        line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")
+    ]
+
+
+def cached(output: str) -> list[str]:
+    return [
+        line.split("'")[1] for line in output.splitlines() if "is cached - skipping run" in line
+    ]
+
+
+@pytest.fixture
+def copy(reproduced: Project, tmp_path: Path) -> Project:
+    return reproduced.copy(tmp_path / "copy")
+
+
+def test_repro_from_nothing_makes_every_output_and_a_second_one_runs_nothing(
+    copy: Project,
+) -> None:
+    for output in (
+        "data/raw/train-images-idx3-ubyte",
+        "models/vae.safetensors",
+        "plots/latent.png",
+    ):
+        assert (copy.folder / output).is_file()
+    metrics = json.loads((copy.folder / "metrics/evaluation.json").read_text())["greyscale"]
+    assert metrics["test_elbo"] == pytest.approx(
+        -(metrics["test_rate"] + metrics["test_distortion"])
+    )
+    assert -300 < metrics["test_elbo"] < -100
+    again = copy.dvc("repro")
+    assert ran(again) == []
+    assert "Data and pipelines are up to date." in copy.dvc("status")
+    assert copy.git("status", "--porcelain") == ""
+
+
+def test_another_latent_dim_trains_again_and_downloads_nothing(copy: Project) -> None:
+    output = copy.dvc("exp", "run", "-S", "latent_dim=16", MNIST_VAE_LIVE="off")
+    assert ran(output) == ["train", "evaluate", "plots", "track"]
+    back = copy.dvc("exp", "run", "-S", "latent_dim=2")
+    assert ran(back) == ["track"]  # the rest comes from DVC's cache
+    assert set(cached(back)) == {"train", "evaluate", "plots"}
+    assert copy.git("status", "--porcelain", "dvc.lock", "metrics") == ""  # bytes as committed
+
+
+def test_an_edited_plot_redraws_and_nothing_else(copy: Project) -> None:
+    source = copy.folder / "src/mnist_vae/plots.py"
+    source.write_text(source.read_text() + "\n# another thought\n")
+    assert ran(copy.dvc("repro")) == ["plots", "track"]
+
+
+def test_an_edited_bound_trains_again(copy: Project) -> None:
+    source = copy.folder / "src/mnist_vae/elbo.py"
+    source.write_text(source.read_text() + "\n# another thought\n")
+    assert ran(copy.dvc("repro", "--dry")) == ["train", "evaluate", "track"]
+
+
+def test_small_learning_rates_as_dvc_writes_them(copy: Project) -> None:
+    output = copy.dvc("exp", "run", "-S", "learning_rate=1e-5", MNIST_VAE_LIVE="off")
+    assert "train" in ran(output)
+    assert "learning_rate: 1e-05" in (copy.folder / "params.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("latent_dim=two", "latent_dim is 'two'; it must be a whole number from 1 to 512"),
+        ("plot_dpi=1", "plot_dpi is 1; it must be a whole number from 50 to 600"),
+        ("+latent_dims=3", "unknown key 'latent_dims'; did you mean latent_dim?"),
+    ],
+)
+def test_a_wrong_parameter_stops_before_any_work(copy: Project, change: str, says: str) -> None:
+    # The plot setting is wrong, training would be next: training says so and does not start.
+    output = copy.run("dvc", "exp", "run", "-S", "seed=5", "-S", change, fails=True)
+    assert f"error: params.yaml: {says}" in output
+    assert "Traceback" not in output
+    assert "epoch" not in output
+    assert ran(output) == ["train"]
+
+
+def test_every_stage_refuses_a_wrong_parameter_file(copy: Project) -> None:
+    copy.set(dataset="mnits")
+    for stage in STAGES:
+        output = copy.run("python", "-m", f"stages.{stage}", fails=True)
+        assert "dataset is 'mnits'; it must be mnist or fashion-mnist" in output
+        assert "Traceback" not in output
+        assert len(output.strip().splitlines()) == 1
+
+
+def test_plots_and_metrics_can_be_compared(copy: Project) -> None:
+    copy.dvc("exp", "run", "-S", "latent_dim=3", MNIST_VAE_LIVE="off")
+    difference = copy.dvc("metrics", "diff", "--json")
+    changed = json.loads(difference)["diff"]["metrics/evaluation.json"]
+    assert changed["greyscale.test_elbo"]["diff"] != 0
+    page = copy.dvc("plots", "diff", "HEAD")
+    assert "index.html" in page
+    html = (copy.folder / "dvc_plots/index.html").read_text()
+    assert "validation_elbo" in html
+    assert "manifold.png" in html
+    assert copy.git("status", "--porcelain", "dvc_plots") == ""

@@ -1,0 +1,139 @@
+"""MLflow is never in the way of training, nothing stays RUNNING, and `track` fills every gap."""
+
+import os
+import signal
+import socket
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration import store_view
+from tests.integration.sandbox import Project
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SQLAlchemy's pool in our process
+]
+LONG = {"epochs": 100_000, "schedule": "constant"}
+
+
+def wait_for(done: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.3)
+
+
+def newest(project: Project) -> store_view.RunView:
+    return max(store_view.runs(project.folder).values(), key=lambda run: run.times[0])
+
+
+def steps(project: Project) -> list[int]:
+    """Epochs of the newest run; empty as long as there is none."""
+    return [step for step, _, _ in newest(project).points.get("greyscale/train_elbo", [])]
+
+
+@pytest.fixture
+def copied(reproduced: Project, tmp_path: Path) -> Project:
+    return reproduced.copy(tmp_path / "copy")
+
+
+def test_a_killed_training_leaves_nothing_running_and_goes_on_in_its_run(copied: Project) -> None:
+    first = newest(copied).id
+    copied.set(**LONG)
+    with copied.start("python", "-m", "stages.train") as training:
+        wait_for(lambda: newest(copied).id != first and steps(copied))
+        assert newest(copied).status == "RUNNING"
+        live = newest(copied).id
+        training.kill()
+    wait_for(lambda: newest(copied).status == "KILLED")
+
+    with copied.start("python", "-m", "stages.train") as training:
+        wait_for(lambda: newest(copied).status == "RUNNING")
+        assert newest(copied).id == live
+        training.send_signal(signal.SIGINT)
+        training.communicate()
+    wait_for(lambda: newest(copied).status == "KILLED")
+    seen = steps(copied)
+    assert len(seen) == len(set(seen))
+
+    copied.command("rebuild")  # it can go on: its parameters are the workspace's
+    assert newest(copied).id == live
+    copied.git("checkout", "params.yaml")
+    assert "removed" in copied.command("rebuild")
+    assert [run.id for run in store_view.runs(copied.folder).values()] == [first]
+
+
+def test_a_locked_database_is_one_warning_and_training_finishes(copied: Project) -> None:
+    copied.set(epochs=60, schedule="constant")
+    database = sqlite3.connect(copied.folder / "mlflow.db")
+    database.execute("BEGIN EXCLUSIVE")
+    output = copied.run("python", "-m", "stages.train")
+    database.rollback()
+    database.close()
+    assert output.count("warning: no live view in MLflow") == 1
+    assert "locked" in output
+
+
+def test_a_server_that_is_down_stops_track_at_once_and_track_adds_all(copied: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        uri = f"http://ada:secret@127.0.0.1:{free.getsockname()[1]}"
+    copied.set(epochs=10, schedule="constant")
+    output = copied.run("dvc", "repro", fails=True, MLFLOW_TRACKING_URI=uri)
+    assert output.count("warning: no live view in MLflow") == 1
+    assert "Connection refused" in output
+    assert "secret" not in output
+    assert "Traceback" not in output
+
+    began = time.monotonic()
+    output = copied.run("python", "-m", "stages.track", fails=True, MLFLOW_TRACKING_URI=uri)
+    assert time.monotonic() - began < 10
+    assert len(output.splitlines()) == 1
+    assert output.startswith("error: MLFLOW_TRACKING_URI http://127.0.0.1:")
+
+    output = copied.dvc("repro")
+    assert "test ELBO" in output
+    assert "Running stage 'plots'" not in output
+    assert newest(copied).status == "FINISHED"
+    assert steps(copied) == list(range(1, 11))
+
+
+def test_training_does_not_wait_for_a_child_that_hangs(copied: Project) -> None:
+    script = """
+import os, signal, time
+from mnist_vae.tracking import live
+with live.stream() as tracker:
+    os.kill(tracker._child.pid, signal.SIGSTOP)
+    print(tracker._child.pid, flush=True)
+    history, began = [], time.monotonic()
+    for epoch in range(1, 3000):  # many more than the pipe holds
+        history.append({"epoch": epoch, "train_elbo": -100.0, "beta": 1.0})
+        tracker.send(history)
+print(time.monotonic() - began)
+"""
+    copied.set(seed=7)
+    pid, seconds = copied.run("python", "-c", script).split()
+    os.kill(int(pid), signal.SIGKILL)
+    assert float(seconds) < 2
+
+
+def test_a_forced_run_with_other_results_replaces_its_run(copied: Project) -> None:
+    before = newest(copied)
+    (copied.folder / "metrics/history.csv").unlink()
+    lock = copied.folder / "dvc.lock"
+    text = lock.read_text()
+    history = copied.git("show", "HEAD:metrics/history.csv").replace("\n1,", "\n1,0")
+    (copied.folder / "metrics/history.csv").write_text(history)
+    copied.dvc("commit", "--force", "train")
+    assert lock.read_text() != text
+    copied.dvc("repro")
+
+    runs = store_view.runs(copied.folder)
+    assert before.id in {run.id for run in runs.values()}  # the commit's
+    assert len(runs) == 2
+    copied.git("checkout", "dvc.lock", "metrics/history.csv")
+    copied.command("rebuild")
+    assert [run.id for run in store_view.runs(copied.folder).values()] == [before.id]

@@ -1,0 +1,150 @@
+"""The estimators against what must come out, and the pictures' arrays against their description."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mnist_vae import dataset, evaluation, model, preprocess
+from mnist_vae.errors import PipelineError
+from mnist_vae.evaluation import EvaluationParams
+from mnist_vae.model import VAE, ModelParams
+from mnist_vae.preprocess import PreprocessParams
+
+PARAMS = EvaluationParams(
+    likelihood="greyscale",
+    evaluation_seed=0,
+    elbo_samples=4,
+    iwae_samples=0,
+    quadrature_points=0,
+    quadrature_extent=5.0,
+    picture_seed=0,
+    manifold_size=5,
+    manifold_extent=2.0,
+    reconstructions=2,
+    prior_samples=6,
+)
+LABELS = np.arange(60, dtype=np.uint8) % 10
+
+
+def vae(latent_dim: int = 2) -> VAE:
+    network = VAE(ModelParams(latent_dim, (8,), "tanh"))
+    model.initialize(network, "glorot", None, torch.Generator().manual_seed(0))
+    return network.eval()
+
+
+def digits() -> torch.Tensor:
+    return torch.rand((60, 784), generator=torch.Generator().manual_seed(1))
+
+
+def blind(mean_image: torch.Tensor) -> VAE:
+    """A model that ignores the image and the latent vector, and draws `mean_image`."""
+    network = vae()
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.zero_()
+        network.decoder[-1].bias.copy_(torch.logit(mean_image.clamp(1e-7, 1 - 1e-7)))
+    return network
+
+
+def test_elbo_is_minus_rate_and_distortion_with_standard_errors() -> None:
+    metrics, arrays = evaluation.evaluate(vae(), digits(), LABELS, PARAMS)
+    test = metrics["greyscale"]
+    assert isinstance(test, dict)
+    assert test["test_elbo"] == pytest.approx(-(test["test_rate"] + test["test_distortion"]))
+    per_image = arrays["elbo_per_image"].astype(float)
+    assert test["test_elbo"] == pytest.approx(per_image.mean())
+    assert test["test_elbo_se"] == pytest.approx(per_image.std(ddof=1) / math.sqrt(60), rel=1e-4)
+    assert arrays["kl_per_unit"].sum() == pytest.approx(test["test_rate"], rel=1e-5)
+
+
+def test_evaluation_repeats_and_more_samples_agree() -> None:
+    network, x = vae(), digits()
+    first = evaluation.evaluate(network, x, LABELS, PARAMS)
+    again = evaluation.evaluate(network, x, LABELS, PARAMS)
+    assert first[0] == again[0]
+    assert all(np.array_equal(first[1][name], again[1][name]) for name in first[1])
+    many, _ = evaluation.evaluate(network, x, LABELS, replace(PARAMS, elbo_samples=400))
+    assert many["greyscale"]["test_elbo"] == pytest.approx(  # type: ignore[index]
+        first[0]["greyscale"]["test_elbo"],  # type: ignore[index]
+        abs=0.5,
+    )
+
+
+def test_bounds_of_the_likelihood_are_measured_where_asked_for() -> None:
+    asked = replace(PARAMS, iwae_samples=50, quadrature_points=81, likelihood="binarized")
+    metrics, _ = evaluation.evaluate(vae(), digits().round(), LABELS, asked)
+    test = metrics["binarized"]
+    assert isinstance(test, dict)
+    assert (
+        test["test_elbo"] < test["test_iwae_50"] < test["test_log_px"] + 3 * test["test_iwae_50_se"]
+    )
+    assert test["quadrature_resolution"] < 0.01
+    with pytest.raises(PipelineError, match="latent_dim 2"):
+        evaluation.evaluate(vae(3), digits(), LABELS, asked)
+
+
+def test_metrics_stand_under_their_protocol() -> None:
+    metrics, _ = evaluation.evaluate(
+        vae(), digits(), LABELS, replace(PARAMS, likelihood="binarized")
+    )
+    assert list(metrics) == ["binarized"]
+
+
+def test_constants_of_the_test_set(mnist_raw: Path, tmp_path: Path) -> None:
+    # The two ends of the greyscale scale: one image for every digit, and the entropy of the
+    # pixels themselves, which no model can beat.
+    preprocess.preprocess(PreprocessParams(10_000, 0, 0), mnist_raw, tmp_path)
+    x = dataset.load_observations("test", "greyscale", tmp_path)
+    mean_image = dataset.load_intensities("train", tmp_path).mean(0)
+    labels = dataset.load_labels("test", tmp_path)
+    metrics, _ = evaluation.evaluate(blind(mean_image), x, labels, PARAMS)
+    test = metrics["greyscale"]
+    assert isinstance(test, dict)
+    assert test["test_elbo"] == pytest.approx(-205.83, abs=0.1)
+    assert test["test_rate"] == test["active_units"] == 0
+    entropy = torch.special.entr(x.double()) + torch.special.entr(1 - x.double())
+    assert entropy.sum(1).mean().item() == pytest.approx(45.53, abs=0.005)
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 3, 7])
+def test_shapes_of_the_arrays(latent_dim: int) -> None:
+    _, arrays = evaluation.evaluate(vae(latent_dim), digits(), LABELS, PARAMS)
+    shapes = {name: array.shape for name, array in arrays.items()}
+    assert shapes["latent_mean"] == (60, latent_dim)
+    assert shapes["kl_per_unit"] == shapes["active"] == shapes["mean_variance"] == (latent_dim,)
+    assert shapes["originals"] == shapes["reconstructions"] == (20, 784)
+    assert shapes["prior_samples"] == (6, 784)
+    assert shapes["manifold"] == ((5, 5, 784) if latent_dim > 1 else (1, 5, 784))
+    assert arrays["picture_labels"].tolist() == sorted(list(range(10)) * 2)
+    for name in ("originals", "reconstructions", "prior_samples", "manifold"):
+        assert arrays[name].min() >= 0
+        assert arrays[name].max() <= 1
+
+
+def test_the_grid_goes_right_along_its_first_unit_and_up_along_its_second() -> None:
+    network = vae(3)
+    x = digits()
+    with torch.no_grad():
+        # Make unit 1 constant, so that units 0 and 2 are the most active ones.
+        network.encoder[-1].weight[1] = 0
+    _, arrays = evaluation.evaluate(network, x, LABELS, PARAMS)
+    assert arrays["manifold_units"].tolist() == [0, 2]
+    assert arrays["manifold_axis"].tolist() == [-2, -1, 0, 1, 2]
+    right_top = torch.tensor([2.0, 0.0, 2.0])
+    left_bottom = torch.tensor([-2.0, 0.0, -2.0])
+    left_top = torch.tensor([-2.0, 0.0, 2.0])
+    for (row, column), z in {(0, 4): right_top, (4, 0): left_bottom, (0, 0): left_top}.items():
+        expected = torch.sigmoid(network.decode(z)).detach().numpy()
+        np.testing.assert_allclose(arrays["manifold"][row, column], expected, atol=1e-6)
+
+
+def test_picture_seed_moves_the_pictures_and_no_figure() -> None:
+    first, before = evaluation.evaluate(vae(), digits(), LABELS, PARAMS)
+    second, after = evaluation.evaluate(vae(), digits(), LABELS, replace(PARAMS, picture_seed=1))
+    assert first == second
+    assert not np.array_equal(before["prior_samples"], after["prior_samples"])
+    assert np.array_equal(before["manifold"], after["manifold"])

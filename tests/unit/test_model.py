@@ -1,0 +1,100 @@
+"""Shapes, initialisation, and weights files that give back the same model or a clear error."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mnist_vae import model
+from mnist_vae.errors import PipelineError
+from mnist_vae.files import read_arrays, write_arrays
+from mnist_vae.model import VAE, ModelParams
+
+TINY = ModelParams(latent_dim=3, hidden_sizes=(5, 4), activation="tanh")
+
+
+def tiny(seed: int = 0) -> VAE:
+    vae = VAE(TINY)
+    model.initialize(vae, "glorot", None, torch.Generator().manual_seed(seed))
+    return vae
+
+
+def test_the_tutorials_network_has_its_parameters_and_shapes() -> None:
+    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(512, 512), activation="relu"))
+    assert sum(weight.numel() for weight in vae.parameters()) == 1_333_012
+    x = torch.rand(7, 784)
+    mean, log_variance = vae.encode(x)
+    assert mean.shape == log_variance.shape == (7, 2)
+    assert vae.decode(mean).shape == (7, 784)
+
+
+def test_forward_is_the_decoded_posterior_mean() -> None:
+    vae, x = tiny(), torch.rand(2, 784)
+    torch.testing.assert_close(vae(x), torch.sigmoid(vae.decode(vae.encode(x)[0])))
+
+
+def test_the_decoder_mirrors_the_encoder() -> None:
+    vae = tiny()
+    sizes = [layer.weight.shape for layer in vae.decoder if isinstance(layer, torch.nn.Linear)]
+    assert sizes == [(4, 3), (5, 4), (784, 5)]
+
+
+def test_initial_decoder_gives_the_mean_image() -> None:
+    vae, mean_image = tiny(), torch.rand(784)
+    model.initialize(vae, "glorot", mean_image, torch.Generator().manual_seed(0))
+    logits = vae.decode(torch.zeros(3))
+    torch.testing.assert_close(
+        torch.sigmoid(logits), mean_image.clamp(1e-3, 1 - 1e-3), atol=1e-6, rtol=1e-5
+    )
+
+
+def test_initial_weights_depend_on_their_generator_alone() -> None:
+    torch.manual_seed(1)
+    first = tiny(3).state_dict()
+    torch.manual_seed(2)
+    assert all(torch.equal(first[name], weight) for name, weight in tiny(3).state_dict().items())
+    assert not torch.equal(first["encoder.0.weight"], tiny(4).state_dict()["encoder.0.weight"])
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.integers(1, 4),
+    st.lists(st.integers(1, 6), min_size=1, max_size=3),
+    st.sampled_from(["relu", "tanh"]),
+)
+def test_save_and_load_give_the_same_model(
+    tmp_path_factory: pytest.TempPathFactory, latent: int, sizes: list[int], activation: str
+) -> None:
+    path = tmp_path_factory.mktemp("model") / "vae.safetensors"
+    vae = VAE(ModelParams(latent, tuple(sizes), activation))
+    model.save(vae, path)
+    loaded = model.load(path)
+    assert loaded.params == vae.params
+    x = torch.rand(2, 784)
+    assert torch.equal(loaded(x), vae(x))
+    before = path.read_bytes()
+    model.save(loaded, path)
+    assert path.read_bytes() == before
+
+
+def test_damaged_or_foreign_weights_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "vae.safetensors"
+    with pytest.raises(PipelineError, match="does not exist"):
+        model.load(path)
+    model.save(tiny(), path)
+    whole = path.read_bytes()
+    for damaged in (whole[:-1], whole[:100], b"", b"<html>" * 50):
+        path.write_bytes(damaged)
+        with pytest.raises(PipelineError, match=r"vae\.safetensors is damaged"):
+            model.load(path)
+    path.write_bytes(whole)
+    arrays, metadata = read_arrays(path)
+    del arrays["encoder.0.bias"]
+    write_arrays(path, arrays, metadata)
+    with pytest.raises(PipelineError, match="not a model of this project"):
+        model.load(path)
+    write_arrays(path, arrays)
+    with pytest.raises(PipelineError, match="not a model of this project"):
+        model.load(path)

@@ -1,0 +1,317 @@
+"""Figures for every latent size and for extreme inputs, what they show, and their bytes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mnist_vae import figure, plots, tiles
+from mnist_vae.errors import PipelineError
+from mnist_vae.files import write_arrays
+from stages import plots as stage
+
+ROOT = Path(__file__).parents[2]
+HEADER = "epoch,beta,learning_rate,train_objective," + ",".join(plots.COLUMNS[3:]) + "\n"
+
+
+def arrays(latent_dim: int, images: int = 60) -> dict[str, np.ndarray]:
+    """What the evaluate stage leaves."""
+    rng = np.random.default_rng(latent_dim)
+    labels = rng.permutation(np.arange(images) % 10).astype(np.uint8)
+    rows = 1 if latent_dim == 1 else 4
+    return {
+        "active": (np.arange(latent_dim) % 3 == 0).astype(np.uint8),
+        "kl_per_unit": rng.random(latent_dim, dtype=np.float32),
+        "labels": labels,
+        "latent_mean": rng.standard_normal((images, latent_dim), dtype=np.float32),
+        "manifold": rng.random((rows, 4, 784), dtype=np.float32),
+        "manifold_axis": np.linspace(-4, 4, 4, dtype=np.float32),
+        "manifold_units": np.arange(min(latent_dim, 2), dtype=np.int32),
+        "originals": rng.random((20, 784), dtype=np.float32),
+        "picture_labels": np.repeat(np.arange(10), 2).astype(np.uint8),
+        "prior_samples": rng.random((23, 784), dtype=np.float32),
+        "reconstructions": rng.random((20, 784), dtype=np.float32),
+    }
+
+
+def history(path: Path, epochs: int = 3, validation: bool = True) -> Path:
+    lines = [
+        f"{epoch},1,0.001,-150,-{150 - epoch},{5 + epoch},{145 - 2 * epoch},"
+        + (f"-{152 - epoch},{5 + epoch},{147 - 2 * epoch}\n" if validation else ",,\n")
+        for epoch in range(1, epochs + 1)
+    ]
+    path.write_text(HEADER + "".join(lines))
+    return path
+
+
+def render(drawn: Figure) -> np.ndarray:
+    """The figure's pixels (height, width, 4); nothing may stick out of it."""
+    canvas = FigureCanvasAgg(drawn)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    extent = drawn.get_tightbbox()
+    assert extent.min[0] >= 0 and extent.min[1] >= 0, extent
+    assert extent.max[0] <= drawn.get_figwidth() and extent.max[1] <= drawn.get_figheight(), extent
+    return np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+
+
+def title(drawn: Figure) -> str:
+    return drawn.axes[0].get_title("left")
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 3, 16, 40])
+def test_every_latent_size_has_every_figure(latent_dim: int, tmp_path: Path) -> None:
+    drawn = plots.draw(plots.read_history(history(tmp_path / "h.csv")), arrays(latent_dim))
+    assert len(drawn) == 6
+    for name, each in drawn.items():
+        assert render(each).std() > 1, name
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 3])
+def test_a_collapsed_posterior_and_blank_images_can_be_drawn(
+    latent_dim: int, tmp_path: Path
+) -> None:
+    values = arrays(latent_dim)
+    for name, array in values.items():
+        if array.dtype == np.float32 and name != "manifold_axis":
+            array[:] = 0
+    values["active"][:] = 0
+    drawn = plots.draw(plots.read_history(history(tmp_path / "h.csv")), values)
+    for each in drawn.values():
+        render(each)
+    assert title(drawn["latent_units"]).startswith(f"Active latent units: 0 of {latent_dim} ")
+
+
+@pytest.mark.parametrize(("epochs", "validation"), [(1, True), (1, False), (3, False)])
+def test_one_epoch_and_no_validation_set(epochs: int, validation: bool, tmp_path: Path) -> None:
+    table = plots.read_history(history(tmp_path / "h.csv", epochs, validation))
+    drawn = plots.training(table)
+    render(drawn)
+    assert [len(axes.lines) for axes in drawn.axes] == [1 + validation] * 3 + [1]
+    legend = drawn.axes[0].get_legend()
+    assert legend is not None
+    assert legend.get_texts()[0].get_text() == f"train: {150 - epochs}.00 at the end"
+
+
+def test_training_curves_are_the_tables_columns(tmp_path: Path) -> None:
+    table = plots.read_history(history(tmp_path / "h.csv"))
+    table["beta"] = [0.25, 0.5, 1.0]
+    drawn = plots.training(table)
+    train, validation = drawn.axes[0].lines
+    assert list(np.asarray(train.get_ydata())) == [149, 148, 147]
+    assert list(np.asarray(validation.get_ydata())) == [151, 150, 149]
+    assert "β = 0.25 to 1," in drawn.get_suptitle()
+
+
+def test_the_latent_plot_names_what_it_shows() -> None:
+    for latent_dim, label in ((1, "$z_{1}$"), (2, "$z_{1}$"), (3, "principal component 1")):
+        values = arrays(latent_dim)
+        drawn = plots.latent(values["latent_mean"], values["labels"])
+        assert drawn.axes[0].get_xlabel().startswith(label)
+        assert title(drawn).startswith("Latent means of 60 test images, by class")
+
+
+def test_principal_components_find_the_long_axes_whatever_the_rotation() -> None:
+    rng = np.random.default_rng(0)
+    spread = rng.standard_normal((500, 4)) * [5, 2, 0.1, 0.1]
+    rotation, _ = np.linalg.qr(rng.standard_normal((4, 4)))
+    plain, share = plots.principal_components(spread)
+    turned, turned_share = plots.principal_components(spread @ rotation.T)
+    np.testing.assert_allclose(np.abs(turned), np.abs(plain), atol=1e-9)
+    np.testing.assert_allclose(turned_share, share)
+    variances = (spread - spread.mean(0)).var(0)
+    assert share == pytest.approx(variances[:2] / variances.sum(), rel=0.01)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_principal_components_have_a_fixed_sign(seed: int) -> None:
+    spread = np.random.default_rng(seed).standard_normal((50, 3)) * [2, 5, 1]
+    points, _ = plots.principal_components(spread)
+    directions, *_ = np.linalg.lstsq(spread - spread.mean(0), points, rcond=None)
+    assert directions[[1, 0], [0, 1]].min() > 0.8
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=20))
+def test_units_are_sorted_by_kl_in_chart_and_table(kl: list[float]) -> None:
+    values = np.array(kl)
+    active = values > 0.01
+    rows = [line.split(",") for line in plots.unit_table(values, active).splitlines()[1:]]
+    heights = [float(row[1]) for row in rows]
+    assert heights == sorted(heights, reverse=True)
+    for unit, height, mark in rows:
+        assert float(height) == pytest.approx(kl[int(unit) - 1])
+        assert bool(int(mark)) == active[int(unit) - 1]
+    assert sorted(int(row[0]) for row in rows) == list(range(1, len(kl) + 1))
+    axes = plots.latent_units(values, active).axes[0]
+    bars = sorted((bar.get_x(), bar.get_height()) for bar in axes.patches)  # type: ignore[attr-defined]
+    assert [height for _, height in bars] == pytest.approx(heights)
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == [f"$z_{{{r[0]}}}$" for r in rows]
+
+
+@settings(max_examples=10)
+@given(size=st.integers(2, 12), extent=st.floats(0.1, 20), data=st.data())
+def test_a_marked_cell_of_the_grid_stands_at_its_coordinates(
+    size: int, extent: float, data: st.DataObject
+) -> None:
+    row, column = (data.draw(st.integers(0, size - 1)) for _ in range(2))
+    axis = np.linspace(-extent, extent, size)
+    grid = np.zeros((size, size, 784))
+    grid[row, column] = 1
+    drawn = tiles.manifold(grid, axis, np.array([0, 1]), 2)
+    pixels = render(drawn)[..., 0]
+    centres = np.array([[(x, y) for x in axis] for y in axis[::-1]]).reshape(-1, 2)
+    places = drawn.axes[0].transData.transform(centres).round().astype(int)
+    dark = pixels[len(pixels) - 1 - places[:, 1], places[:, 0]].reshape(size, size) < 128
+    assert np.argwhere(dark).tolist() == [[row, column]]
+
+
+def test_a_grid_of_one_unit_is_one_row() -> None:
+    grid = np.zeros((1, 5, 784))
+    grid[0, 3] = 1
+    drawn = tiles.manifold(grid, np.linspace(-2, 2, 5), np.array([0]), 1)
+    pixels = render(drawn)[..., 0]
+    places = drawn.axes[0].transData.transform([(x, 0) for x in range(-2, 3)]).round().astype(int)
+    dark = pixels[len(pixels) - 1 - places[:, 1], places[:, 0]] < 128
+    assert dark.tolist() == [False, False, False, True, False]
+
+
+def test_a_slice_says_so() -> None:
+    grid = np.zeros((2, 2, 784))
+    drawn = tiles.manifold(grid, np.array([-1.0, 1.0]), np.array([3, 7]), 16)
+    assert "two most active units ($z_{4}$, $z_{8}$), all others 0" in title(drawn)
+    assert (drawn.axes[0].get_xlabel(), drawn.axes[0].get_ylabel()) == ("$z_{4}$", "$z_{8}$")
+
+
+def test_tiles_keep_pixels_and_places() -> None:
+    grid = np.random.default_rng(0).random((2, 3, 784))
+    tiled = tiles._tile(grid)
+    assert tiled.shape == (56, 84)
+    np.testing.assert_array_equal(tiled[28:, 56:], grid[1, 2].reshape(28, 28))
+
+
+def test_reconstructions_stand_right_of_their_originals_in_their_class() -> None:
+    labels = np.array([0, 3, 3], dtype=np.uint8)  # most classes have none
+    originals = np.arange(1, 4)[:, None] * np.full((3, 784), 0.1)
+    drawn = tiles.reconstructions(originals, originals + 0.5, labels)
+    canvas = np.asarray(drawn.axes[0].images[0].get_array())
+    third = round(drawn.axes[0].get_xticks()[3])  # the border between the two
+    assert canvas.shape[0] == 2 * 28
+    assert canvas[[0, 28], third - 1] == pytest.approx([0.2, 0.3])
+    assert canvas[[0, 28], third + 1] == pytest.approx([0.7, 0.8])
+    assert canvas[28:, : third - 35].sum() == 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 10, 20])
+def test_any_number_of_reconstructions_fits(count: int) -> None:
+    images, labels = np.ones((10 * count, 784)), np.repeat(np.arange(10), count)
+    render(tiles.reconstructions(images, images, labels))
+
+
+@pytest.mark.parametrize("count", [1, 19, 20, 21, 100])
+def test_all_prior_samples_are_shown(count: int) -> None:
+    drawn = tiles.prior_samples(np.full((count, 784), 0.5))
+    assert np.asarray(drawn.axes[0].images[0].get_array()).sum() == count * 784 * 0.5
+    render(drawn)
+
+
+def workspace(folder: Path) -> Path:
+    """A project with the inputs of the stage."""
+    for name in ("params.yaml", "params.schema.json"):
+        shutil.copy(ROOT / name, folder)
+    (folder / "metrics").mkdir()
+    history(folder / "metrics/history.csv")
+    write_arrays(folder / "results/evaluation.safetensors", arrays(3))
+    weights = {
+        "encoder.0.weight": np.zeros((8, 784), np.float32),
+        "encoder.2.weight": np.zeros((6, 8), np.float32),
+        "decoder.0.weight": np.zeros((8, 3), np.float32),
+        "decoder.2.weight": np.zeros((784, 8), np.float32),
+    }
+    write_arrays(folder / stage.MODEL, weights, {"architecture": '{"activation": "tanh"}'})
+    return folder
+
+
+def test_the_stage_writes_the_same_bytes_whatever_the_users_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace(tmp_path))
+    stage.main()
+    first = {path.name: path.read_bytes() for path in Path("plots").iterdir()}
+    shutil.rmtree("plots")
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "image.origin": "lower"}):
+        stage.main()
+    assert {path.name: path.read_bytes() for path in Path("plots").iterdir()} == first
+    assert sorted(first) == [
+        "decoder.png",
+        "encoder.png",
+        "latent.png",
+        "latent_units.csv",
+        "latent_units.png",
+        "manifold.png",
+        "prior_samples.png",
+        "reconstructions.png",
+        "training.png",
+        "vae.png",
+    ]
+    assert not any(b"matplotlib" in content or b"tIME" in content for content in first.values())
+
+
+def test_the_resolution_is_the_parameters(tmp_path: Path) -> None:
+    sizes = []
+    for dpi in (50, 100):
+        figure.save(plots.latent_units(np.ones(2), np.ones(2)), tmp_path / "a.png", dpi)
+        sizes.append(int.from_bytes((tmp_path / "a.png").read_bytes()[16:20]))
+    assert sizes == [400, 800]
+
+
+def test_the_stage_loads_neither_torch_nor_mlflow() -> None:
+    code = "import sys, stages.plots; sys.exit(bool({'torch', 'mlflow'} & set(sys.modules)))"
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+def test_missing_arrays_are_named(tmp_path: Path) -> None:
+    values = arrays(2)
+    del values["manifold"], values["labels"]
+    write_arrays(tmp_path / "e", values)
+    with pytest.raises(PipelineError, match="holds no labels, manifold; run `dvc repro evaluate`"):
+        plots.read_evaluation(tmp_path / "e")
+
+
+def test_arrays_that_are_not_finite_are_named(tmp_path: Path) -> None:
+    values = arrays(2)
+    values["latent_mean"][0, 0] = np.nan
+    write_arrays(tmp_path / "e", values)
+    with pytest.raises(PipelineError, match="latent_mean not finite"):
+        plots.read_evaluation(tmp_path / "e")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is damaged"),
+        (b"\xff\xfe\x00", "is damaged"),
+        (HEADER.encode(), "no epochs"),
+        (HEADER.encode() + b"1,1,x,1,1,1,1,1,1,1\n", "is damaged"),
+        (HEADER.encode() + b"1,1,0.1,1,nan,1,1,1,1,1\n", "train_elbo not finite"),
+        (b"epoch,beta\n1,1\n", "has no learning_rate, train_elbo"),
+    ],
+)
+def test_a_damaged_history_is_one_clear_line(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "history.csv").write_bytes(content)
+    with pytest.raises(PipelineError, match=message) as caught:
+        plots.read_history(tmp_path / "history.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_history_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="does not exist"):
+        plots.read_history(tmp_path / "history.csv")

@@ -1,0 +1,138 @@
+"""The same experiment has the same key wherever it stands; stale results are never taken for it."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnist_vae.errors import PipelineError
+from mnist_vae.tracking import champion, content, upsert
+
+FILES = {
+    "params.yaml": "beta: 1.0\nsizes: [512, 512]\nrate: 1e-05\n",
+    "dvc.yaml": """
+stages:
+  train:
+    cmd: python train.py
+    deps: [train.py]
+    params: [beta, sizes, rate]
+    outs: [model]
+  evaluate:
+    cmd: python evaluate.py
+    deps: [evaluate.py, model]
+    metrics:
+      - metrics.json: {cache: false}
+  track:
+    cmd: python track.py
+    deps: [metrics.json, track.py]
+""",
+    "train.py": "train",
+    "evaluate.py": "evaluate",
+    "track.py": "track",
+    "dvc.lock": """
+schema: '2.0'
+stages:
+  train:
+    cmd: python train.py
+    deps:
+    - {path: train.py, hash: md5, md5: 61cc0e405f4b518d264c089ac8b642ef}
+    params:
+      params.yaml: {beta: 1, sizes: [512, 512], rate: 1e-05}
+    outs:
+    - {path: model, hash: md5, md5: aaaa}
+  evaluate:
+    cmd: python evaluate.py
+    deps:
+    - {path: evaluate.py, hash: md5, md5: e4cbfeb5d93ae2bb9f5b5c3cdd47dd6e}
+    - {path: model, hash: md5, md5: aaaa}
+    outs:
+    - {path: metrics.json, hash: md5, md5: bbbb}
+""",
+}
+
+
+def load(**changes: tuple[str, str]) -> content.Content:
+    """Read FILES with old text replaced by new in the files named (dots written as _)."""
+    files = dict(FILES)
+    for name, (old, new) in changes.items():
+        path = name.replace("_", ".")
+        assert old in files[path]
+        files[path] = files[path].replace(old, new)
+    return content.load(lambda path: files[path].encode() if path in files else None)
+
+
+@pytest.fixture(autouse=True)
+def md5(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the sources' real md5 into dvc.lock."""
+    lock = FILES["dvc.lock"]
+    for line in lock.splitlines():
+        for name in ("train.py", "evaluate.py"):
+            if f"path: {name}," in line:
+                digest = hashlib.md5(FILES[name].encode(), usedforsecurity=False).hexdigest()
+                lock = lock.replace(line, line.split("md5: ")[0] + f"md5: {digest}}}")
+    monkeypatch.setitem(FILES, "dvc.lock", lock)
+
+
+def test_results_are_the_outputs_of_dvc_lock() -> None:
+    found = load()
+    assert not found.problem
+    assert found.outputs == {"model": "aaaa", "metrics.json": "bbbb"}
+    assert found.params == {"beta": 1.0, "sizes": [512, 512], "rate": 1e-05}
+
+
+def test_the_key_knows_parameters_and_code_but_not_how_a_number_is_written() -> None:
+    key = load().key
+    assert load(params_yaml=("1.0", "1")).key == key
+    assert load(params_yaml=("beta: 1.0\n", "beta: 1.0   # the ELBO\n")).key == key
+    assert load(track_py=("track", "look")).key == key
+    assert load(dvc_lock=("aaaa", "cccc")).key == key
+    assert load(params_yaml=("1.0", "1.5")).key != key
+    assert load(params_yaml=("[512, 512]", "[512]")).key != key
+    assert load(evaluate_py=("evaluate", "e")).key != key
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"train_py": ("train", "new")}, "older than train.py"),
+        ({"params_yaml": ("1.0", "2")}, "another beta"),
+        ({"dvc_yaml": ("python evaluate.py", "python e.py")}, "another command of stage evaluate"),
+        ({"dvc_lock": ("aaaa}\n  evaluate", "cccc}\n  evaluate")}, "older than model"),
+        ({"dvc_lock": ("  evaluate:\n", "  other:\n")}, "no stage evaluate"),
+    ],
+)
+def test_results_of_something_else_are_no_results(changes: dict[str, Any], problem: str) -> None:
+    found = load(**changes)
+    assert problem in found.problem
+    assert not found.outputs
+    assert not found.results
+
+
+def test_missing_or_broken_files_are_named() -> None:
+    with pytest.raises(PipelineError, match=r"params\.yaml does not exist"):
+        content.load(lambda path: None)
+    with pytest.raises(PipelineError, match=r"params\.yaml is not valid YAML"):
+        content.load(lambda path: b"a: [")
+
+
+def test_workspace_reads_files_only(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_bytes(b"x")
+    read = content.workspace(tmp_path)
+    assert read("file") == b"x"
+    assert read("folder") is None
+    assert read("file/inside") is None
+
+
+def test_nested_metrics_become_flat_numbers() -> None:
+    nested = {"greyscale": {"test_elbo": -100, "note": "text", "more": {"a": 1.5}}}
+    assert upsert.flatten(nested) == {"greyscale/test_elbo": -100.0, "greyscale/more/a": 1.5}
+
+
+def test_a_metric_without_direction_is_refused() -> None:
+    assert champion.direction("test_elbo") == champion.direction("test_iwae_5000") == 1
+    assert champion.direction("test_distortion") == -1
+    for name in ("test_rate", "test_elbo_se", "active_units"):
+        with pytest.raises(PipelineError, match="which of two models is better"):
+            champion.direction(name)

@@ -1,0 +1,239 @@
+"""Training on small data: repeats bit for bit, resumes to the same bytes, and learns."""
+
+import math
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mnist_vae import dataset, elbo, model, training
+from mnist_vae.checkpoint import Checkpoint
+from mnist_vae.errors import PipelineError
+from mnist_vae.model import VAE, ModelParams
+from mnist_vae.training import Row, TrainingParams
+
+PARAMS = TrainingParams(
+    likelihood="greyscale",
+    encoder_noise=0.0,
+    weight_init="lecun",
+    output_bias="zero",
+    objective="elbo",
+    importance_samples=1,
+    beta=1.0,
+    kl_warmup_epochs=0.0,
+    seed=0,
+    epochs=3,
+    batch_size=16,
+    learning_rate=1e-2,
+    schedule="one_cycle",
+    warmup_fraction=0.3,
+    weight_averaging=0.0,
+)
+VARIANTS = {
+    "elbo": PARAMS,
+    "binarized": replace(PARAMS, likelihood="binarized"),
+    "noisy encoder": replace(PARAMS, encoder_noise=0.5),
+    "several samples": replace(PARAMS, importance_samples=3),
+    "iwae": replace(PARAMS, objective="iwae", importance_samples=4, likelihood="binarized"),
+    "warm-up": replace(PARAMS, kl_warmup_epochs=1.5, beta=2.0),
+    "constant": replace(PARAMS, schedule="constant"),
+    "averaged": replace(PARAMS, weight_averaging=0.9),
+}
+STEPS = 5  # per epoch: 70 images in batches of 16
+
+
+def images() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    prototypes = torch.rand((5, 784), generator=generator).round() * 0.9
+    return prototypes.repeat(14, 1), prototypes.repeat(2, 1)
+
+
+def fit(
+    params: TrainingParams, folder: Path, stop_at: int | None = None, validate: bool = True
+) -> tuple[VAE, list[Row]]:
+    """Train a tiny model; with `stop_at`, SIGTERM ourselves after so many steps."""
+    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu"))
+    model.initialize(vae, params.weight_init, None, torch.Generator().manual_seed(1))
+    train, validation = images()
+    saved = Checkpoint(folder / "checkpoint.safetensors", seconds=1e9)
+
+    def on_step(step: int) -> None:
+        if step == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with saved.catch_signals():
+        history = training.fit(
+            vae, train, validation if validate else validation[:0], params, saved, on_step, len
+        )
+    return vae, history
+
+
+def same(first: VAE, second: VAE) -> bool:
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_two_runs_are_identical(tmp_path: Path, variant: str) -> None:
+    torch.manual_seed(5)
+    vae, history = fit(VARIANTS[variant], tmp_path)
+    torch.manual_seed(6)  # the global generator plays no part
+    again, history_again = fit(VARIANTS[variant], tmp_path)
+    assert same(vae, again)
+    assert history == history_again
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert all(math.isfinite(value) for row in history for value in row.values())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.integers(1, 3 * STEPS - 1), min_size=1, max_size=3))
+def test_stopped_training_resumes_to_the_same_bytes(
+    tmp_path_factory: pytest.TempPathFactory, variant: str, stops: list[int]
+) -> None:
+    params = VARIANTS[variant]
+    vae, history = fit(params, tmp_path_factory.mktemp("undisturbed"))
+    folder = tmp_path_factory.mktemp("stopped")
+    for stop in sorted(set(stops)):
+        with pytest.raises(training.Interrupted, match="SIGTERM"):
+            fit(params, folder, stop)
+        assert (folder / "checkpoint.safetensors").exists()
+    resumed, resumed_history = fit(params, folder)
+    assert same(vae, resumed)
+    assert history == resumed_history
+
+
+def test_a_damaged_checkpoint_is_named_and_training_starts_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vae, _ = fit(PARAMS, tmp_path / "undisturbed")
+    with pytest.raises(training.Interrupted):
+        fit(PARAMS, tmp_path, stop_at=7)
+    path = tmp_path / "checkpoint.safetensors"
+    whole = path.read_bytes()
+    for damaged in (whole[:-5], whole[: len(whole) // 2], b"", b"x" * 100):
+        path.write_bytes(damaged)
+        again, _ = fit(PARAMS, tmp_path)
+        assert same(vae, again)
+        message = capsys.readouterr().err
+        assert "checkpoint.safetensors" in message
+        assert "training starts over" in message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"beta": 4.0}, {"objective": "iwae", "importance_samples": 5}, {"batch_size": 7}],
+)
+def test_parameters_change_the_result(tmp_path: Path, change: dict[str, object]) -> None:
+    vae, _ = fit(PARAMS, tmp_path)
+    other, _ = fit(replace(PARAMS, **change), tmp_path)  # type: ignore[arg-type]
+    assert not same(vae, other)
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    params = replace(PARAMS, epochs=40, schedule="constant")
+    _, history = fit(params, tmp_path)
+    # Five prototypes of 784 coin flips: 543 nats as noise.
+    assert history[0]["train_elbo"] < -450
+    assert history[-1]["validation_elbo"] > -350
+    for row in history:
+        assert row["train_elbo"] == pytest.approx(-(row["train_rate"] + row["train_distortion"]))
+
+
+def test_what_encoder_and_likelihood_see() -> None:
+    intensities = torch.rand(50, 784)
+
+    def observe(**change: object) -> tuple[torch.Tensor, torch.Tensor]:
+        params = replace(PARAMS, **change)  # type: ignore[arg-type]
+        return training.observe(intensities, params, torch.Generator().manual_seed(0))
+
+    seen, x = observe()
+    assert seen is intensities
+    assert x is intensities
+    drawn, x = observe(encoder_noise=1.0)
+    assert x is intensities
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    assert drawn.mean().item() == pytest.approx(intensities.mean().item(), abs=0.01)
+    torch.testing.assert_close(observe(encoder_noise=0.5)[0], (intensities + drawn) / 2)
+    seen, x = observe(likelihood="binarized")
+    assert seen is x
+    assert torch.equal(x, drawn)
+    sure = torch.tensor([[0.0, 1.0] * 392])
+    assert torch.equal(dataset.draw(sure, torch.Generator()), sure)
+
+
+def test_no_validation_set_leaves_its_columns_out(tmp_path: Path) -> None:
+    vae, history = fit(PARAMS, tmp_path, validate=False)
+    assert "validation_elbo" not in history[0]
+    assert same(vae, fit(PARAMS, tmp_path)[0])  # looking at validation changes nothing
+
+
+def test_divergence_names_the_epoch(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"diverged in epoch 1.*learning_rate"):
+        fit(replace(PARAMS, learning_rate=1e30, schedule="constant"), tmp_path)
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_gradient_of_the_bound_matches_finite_differences() -> None:
+    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(4,), activation="tanh")).double()
+    x = torch.rand(3, 784, dtype=torch.float64)
+    bias = vae.encoder[-1].bias
+    assert isinstance(bias, torch.Tensor)
+
+    def objective(params: TrainingParams) -> torch.Tensor:
+        mean, log_variance = vae.encode(x)
+        noise = torch.randn(
+            (params.importance_samples, 3, 2),
+            generator=torch.Generator().manual_seed(0),
+            dtype=torch.float64,
+        )
+        z = elbo.reparameterize(mean, log_variance, noise)
+        log_px_z = elbo.log_px_z(vae.decode(z), x)
+        ratio = elbo.log_normal(z, mean, log_variance) - elbo.log_standard_normal(z)
+        return elbo.iwae_bound(log_px_z - ratio).mean()
+
+    objective(VARIANTS["iwae"]).backward()
+    assert bias.grad is not None
+    for index in range(len(bias)):
+        with torch.no_grad():
+            bias[index] += 1e-5
+            above = objective(VARIANTS["iwae"])
+            bias[index] -= 2e-5
+            below = objective(VARIANTS["iwae"])
+            bias[index] += 1e-5
+        assert bias.grad[index].item() == pytest.approx((above - below).item() / 2e-5, rel=1e-4)
+
+
+def test_averaged_weights_follow_the_weights() -> None:
+    network, mean = (VAE(ModelParams(2, (3,), "relu")) for _ in range(2))
+    before = mean.encoder[0].weight.clone()
+    training.average(mean, network, training.EVERY - 1, 0.9)
+    assert torch.equal(mean.encoder[0].weight, before)
+    training.average(mean, network, 1000 * training.EVERY, 0.9)
+    kept = 0.9**training.EVERY
+    expected = kept * before + (1 - kept) * network.encoder[0].weight
+    torch.testing.assert_close(mean.encoder[0].weight, expected)
+    training.average(mean, network, 1, 0.0)
+    assert same(mean, network)
+
+
+@given(st.floats(0, 1), st.floats(1e-6, 1))
+def test_one_cycle_rises_to_its_peak_and_falls_to_zero(warmup: float, peak: float) -> None:
+    params = replace(PARAMS, warmup_fraction=warmup, learning_rate=peak, epochs=10)
+    rates = [training.learning_rate(params, epoch / 20) for epoch in range(200)]
+    assert all(0 <= rate <= peak * (1 + 1e-9) for rate in rates)
+    top = rates.index(max(rates))
+    assert rates[:top] == sorted(rates[:top])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+
+
+@given(st.floats(0, 100), st.floats(0, 20), st.floats(0, 50))
+def test_kl_warm_up_is_linear_and_ends_at_beta(beta: float, warmup: float, epoch: float) -> None:
+    params = replace(PARAMS, beta=beta, kl_warmup_epochs=warmup)
+    weight = training.kl_weight(params, epoch)
+    assert weight == (beta if epoch >= warmup else pytest.approx(beta * epoch / warmup))
