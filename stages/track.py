@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from mnist_vae import params
 from mnist_vae.errors import run
 from mnist_vae.tracking.track import track
 
 
 def main() -> None:
+    params.check()
     print(track(Path()))
 
 

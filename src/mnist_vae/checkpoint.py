@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -183,7 +183,8 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Training has finished: leave nothing behind."""
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that nothing could be written to
+            self.path.unlink(missing_ok=True)
 
 
 def _restore(

@@ -104,7 +104,7 @@ def test_every_stage_refuses_a_wrong_parameter_file(copy: Project) -> None:
 def test_plots_and_metrics_can_be_compared(copy: Project) -> None:
     copy.dvc("exp", "run", "-S", "latent_dim=3", MNIST_VAE_LIVE="off")
     difference = copy.dvc("metrics", "diff", "--json")
-    changed = json.loads(difference)["diff"]["metrics/evaluation.json"]
+    changed = json.loads(difference)["metrics/evaluation.json"]
     assert changed["greyscale.test_elbo"]["diff"] != 0
     page = copy.dvc("plots", "diff", "HEAD")
     assert "index.html" in page
