@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.files import read_arrays, write_arrays
+from mnist_vae.linear import Linear
 
 PIXELS = 28 * 28
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
@@ -52,7 +53,7 @@ class VAE(nn.Module):
 def _mlp(sizes: tuple[int, ...], activation: str) -> nn.Sequential:
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
+        layers += [Linear(inputs, outputs), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers[:-1])
 
 
