@@ -12,7 +12,7 @@ repro: .venv/installed  ## the environment, then the whole pipeline
 	dvc repro
 
 test: .venv/installed lint  ## the environment, then lint, types and all tests
-	python -m pytest
+	python -m pytest -n auto --dist loadfile
 
 rebuild: .venv/installed  ## the MLflow store again, from Git and DVC
 	$(VAE) rebuild

@@ -1,5 +1,6 @@
 """One experiment and its run: the stage `track`, and the way from an experiment to its run."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,9 +38,15 @@ def track(folder: Path) -> str:
             "pictures: plots/",
             f"MLflow run: {tags['mlflow.runName']}",
             f"  {store.address(outcome.run_id)}",
-            *(["  `mlflow ui` opens it"] if store.embedded else []),
+            *([f"  `{_program('mlflow')} ui` shows it"] if store.embedded else []),
         ]
     )
+
+
+def _program(name: str) -> str:
+    """How to call a program of this environment from the project's root, activated or not."""
+    path = Path(sys.executable).parent / name
+    return str(path.relative_to(root())) if path.is_relative_to(root()) else name
 
 
 def run_of(name: str | None) -> tuple[str, str]:
