@@ -1,5 +1,6 @@
 """Training on small data: repeats bit for bit, resumes to the same bytes, and learns."""
 
+import copy
 import math
 import os
 import signal
@@ -123,6 +124,42 @@ def test_a_damaged_checkpoint_is_named_and_training_starts_over(
         message = capsys.readouterr().err
         assert "checkpoint.safetensors" in message
         assert "training starts over" in message
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the checkpoint of a stopped training; leave it as it is."""
+    folder = tmp_path_factory.mktemp("stopped")
+    with pytest.raises(training.Interrupted):
+        fit(PARAMS, folder, stop_at=7)
+    return folder
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_no_flipped_bit_in_a_checkpoint_goes_unnoticed(stopped: Path, data: st.DataObject) -> None:
+    content = bytearray((stopped / "checkpoint.safetensors").read_bytes())
+    header = 8 + int.from_bytes(content[:8], "little")
+    start, end = data.draw(st.sampled_from([(0, header), (header, len(content))]))
+    content[data.draw(st.integers(start, end - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path = stopped / "flipped.safetensors"
+    path.write_bytes(content)
+    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu"))
+    before = copy.deepcopy(vae)
+    optimizer = torch.optim.Adam(vae.parameters())
+    models = {"model": vae, "mean": copy.deepcopy(vae)}
+    assert Checkpoint(path, 1).restore(models, optimizer) is None
+    assert same(vae, before)
+    assert not optimizer.state_dict()["state"]
+
+
+def test_a_finished_training_leaves_neither_checkpoint_nor_half_of_one(tmp_path: Path) -> None:
+    with pytest.raises(training.Interrupted):
+        fit(PARAMS, tmp_path, stop_at=7)
+    (tmp_path / ".checkpoint.safetensors.abc.tmp").write_bytes(b"of a killed process")
+    (tmp_path / ".other.safetensors.abc.tmp").write_bytes(b"of another training")
+    Checkpoint(tmp_path / "checkpoint.safetensors", 1).remove()
+    assert [path.name for path in tmp_path.iterdir()] == [".other.safetensors.abc.tmp"]
 
 
 @pytest.mark.parametrize(
