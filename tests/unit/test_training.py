@@ -54,12 +54,17 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
     return prototypes.repeat(14, 1), prototypes.repeat(2, 1)
 
 
+def new_model(params: TrainingParams) -> VAE:
+    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu"))
+    model.initialize(vae, params.weight_init, None, torch.Generator().manual_seed(1))
+    return vae
+
+
 def fit(
     params: TrainingParams, folder: Path, stop_at: int | None = None, validate: bool = True
 ) -> tuple[VAE, list[Row]]:
     """Train a tiny model; with `stop_at`, SIGTERM ourselves after so many steps."""
-    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu"))
-    model.initialize(vae, params.weight_init, None, torch.Generator().manual_seed(1))
+    vae = new_model(params)
     train, validation = images()
     saved = Checkpoint(folder / "checkpoint.safetensors", seconds=1e9)
 
@@ -214,6 +219,32 @@ def test_divergence_names_the_epoch(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"diverged in epoch 1.*learning_rate"):
         fit(replace(PARAMS, learning_rate=1e30, schedule="constant"), tmp_path)
     assert not (tmp_path / "checkpoint.safetensors").exists()
+    # All numbers finite, and out of all bounds.
+    wild = replace(PARAMS, learning_rate=3, schedule="constant")
+    with pytest.raises(PipelineError, match=r"diverged in epoch \d: the objective is -\d"):
+        fit(wild, tmp_path)
+
+
+@pytest.mark.parametrize("fault", [math.nan, math.inf])
+def test_divergence_keeps_the_last_good_checkpoint(tmp_path: Path, fault: float) -> None:
+    undisturbed, history = fit(PARAMS, tmp_path)
+    vae = new_model(PARAMS)
+
+    def break_weights(step: int) -> None:
+        if step == STEPS + 2:
+            with torch.no_grad():
+                vae.decoder.get_parameter("0.weight")[0, 0] = fault
+
+    train, validation = images()
+    every_step = Checkpoint(tmp_path / "checkpoint.safetensors", seconds=0)
+    with pytest.raises(PipelineError, match=r"diverged in epoch 2: the objective is nan"):
+        training.fit(vae, train, validation, PARAMS, every_step, break_weights, len)
+    started: list[int] = []
+    resumed = new_model(PARAMS)
+    again = training.fit(resumed, train, validation, PARAMS, every_step, started.append, len)
+    assert started[0] == STEPS + 1  # the step before the fault
+    assert same(resumed, undisturbed)
+    assert again == history
 
 
 def test_gradient_of_the_bound_matches_finite_differences() -> None:
