@@ -61,14 +61,24 @@ def new_model(params: TrainingParams) -> VAE:
 
 
 def fit(
-    params: TrainingParams, folder: Path, stop_at: int | None = None, validate: bool = True
+    params: TrainingParams,
+    folder: Path,
+    stop_at: int | None = None,
+    validate: bool = True,
+    begin_at: int = 0,
 ) -> tuple[VAE, list[Row]]:
-    """Train a tiny model; with `stop_at`, SIGTERM ourselves after so many steps."""
+    """Train a tiny model; with `stop_at`, SIGTERM ourselves after so many steps.
+
+    It must go on from a checkpoint after `begin_at` steps.
+    """
     vae = new_model(params)
     train, validation = images()
     saved = Checkpoint(folder / "checkpoint.safetensors", seconds=1e9)
 
+    steps: list[int] = []
+
     def on_step(step: int) -> None:
+        steps.append(step)
         if step == stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -76,6 +86,7 @@ def fit(
         history = training.fit(
             vae, train, validation if validate else validation[:0], params, saved, on_step, len
         )
+    assert steps[0] == begin_at
     return vae, history
 
 
@@ -109,7 +120,7 @@ def test_stopped_training_resumes_to_the_same_bytes(
         with pytest.raises(training.Interrupted, match="SIGTERM"):
             fit(params, folder, stop)
         assert (folder / "checkpoint.safetensors").exists()
-    resumed, resumed_history = fit(params, folder)
+    resumed, resumed_history = fit(params, folder, begin_at=max(stops))
     assert same(vae, resumed)
     assert history == resumed_history
 
@@ -156,6 +167,8 @@ def test_no_flipped_bit_in_a_checkpoint_goes_unnoticed(stopped: Path, data: st.D
     assert Checkpoint(path, 1).restore(models, optimizer) is None
     assert same(vae, before)
     assert not optimizer.state_dict()["state"]
+    assert Checkpoint(stopped / "checkpoint.safetensors", 1).restore(models, optimizer) is not None
+    assert not same(vae, before)
 
 
 def test_a_finished_training_leaves_neither_checkpoint_nor_half_of_one(tmp_path: Path) -> None:
