@@ -63,11 +63,9 @@ def _verify(arguments: argparse.Namespace) -> None:
     if not differences:
         print(f"identical: all {compared} outputs of {arguments.name}, byte for byte")
         return
-    first = differences[0]
+    lines = [f"{d.path} of stage {d.stage}: {d.detail}" for d in differences]
     raise PipelineError(
-        f"{len(differences)} of {compared} outputs differ; the first is {first.path}: "
-        f"{first.detail}"
-        + "".join(f"\n  {other.path}: {other.detail}" for other in differences[1:])
+        f"{len(lines)} of {compared} outputs differ; the first is " + "\n  ".join(lines)
     )
 
 

@@ -147,13 +147,13 @@ class Checkpoint:
         arrays["sums"] = state.sums
         for name, generator in zip(GENERATORS, generators, strict=True):
             arrays[f"generator/{name}"] = generator.get_state()
-        progress = {"epoch": state.epoch, "batch": state.batch, "history": state.history}
+        content = {name: tensor.detach().cpu().numpy() for name, tensor in arrays.items()}
+        progress = json.dumps(
+            {"epoch": state.epoch, "batch": state.batch, "history": state.history}
+        )
+        metadata = {"progress": progress, "sha256": _checksum(content, progress)}
         try:
-            write_arrays(
-                self.path,
-                {name: tensor.detach().cpu().numpy() for name, tensor in arrays.items()},
-                {"progress": json.dumps(progress)},
-            )
+            write_arrays(self.path, content, metadata)
         except OSError as error:
             if not self._warned:
                 reason = f"{error.strerror}: {self.path}"
@@ -171,8 +171,10 @@ class Checkpoint:
             return None
         try:
             arrays, metadata = read_arrays(self.path)
+            if metadata["sha256"] != _checksum(arrays, metadata["progress"]):
+                raise ValueError("wrong checksum")  # safetensors has none
             state = _restore(models, optimizer, arrays, json.loads(metadata["progress"]))
-        except (PipelineError, KeyError, ValueError, RuntimeError) as error:
+        except (PipelineError, OSError, KeyError, ValueError, RuntimeError) as error:
             print(
                 f"warning: checkpoint {self.path} is damaged ({error}); training starts over",
                 file=sys.stderr,
@@ -183,8 +185,18 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Training has finished: leave nothing behind."""
+        half_written = self.path.parent.glob(f".{self.path.name}.*.tmp")  # by a killed process
         with suppress(OSError):  # a folder that nothing could be written to
-            self.path.unlink(missing_ok=True)
+            for file in (self.path, *half_written):
+                file.unlink(missing_ok=True)
+
+
+def _checksum(arrays: Mapping[str, np.ndarray], progress: str) -> str:
+    digest = hashlib.sha256(progress.encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
 
 
 def _restore(

@@ -20,6 +20,10 @@ def run(main: Callable[[], None]) -> NoReturn:
             raise
         where = f": {error.filename}" if error.filename else ""
         sys.exit(f"error: {error.strerror}{where}")
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate" not in str(error):
+            raise  # torch's own kinds of no memory, of CPU and GPU, say so in words only
+        sys.exit("error: out of memory; lower batch_size, importance_samples or hidden_sizes")
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)

@@ -48,7 +48,7 @@ def write_arrays(
     path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write named arrays as one safetensors file: the same content gives the same bytes."""
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content = save(contiguous, dict(metadata) if metadata else None)
     with atomic(path) as temporary:
         temporary.write_bytes(content)  # not save_file: a full disk shall be an OSError

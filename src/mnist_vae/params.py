@@ -1,13 +1,15 @@
 """params.yaml, checked against params.schema.json and handed out as typed, frozen objects."""
 
 import dataclasses
+import datetime
 import difflib
 import json
 import math
+import warnings
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -17,10 +19,13 @@ from mnist_vae.errors import PipelineError
 PARAMS = Path("params.yaml")
 SCHEMA = Path("params.schema.json")
 T = TypeVar("T")
+_SCALARS = (str, bytes, int, float, datetime.date, type(None))
 
 
 def _is_number(_: object, value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return _is_integer(_, value)
 
 
 def _is_integer(_: object, value: object) -> bool:
@@ -50,38 +55,69 @@ def load(kind: type[T], path: Path = PARAMS, schema: Path = SCHEMA) -> T:
 def check(path: Path = PARAMS, schema: Path = SCHEMA) -> dict[str, Any]:
     """Return all keys and values of params.yaml; PipelineError as `load`."""
     try:
-        # YAML 1.2, as DVC writes it: `1e-05` is a number.
-        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        values = parse(path.read_bytes(), str(path))
     except FileNotFoundError:
         raise PipelineError(f"{path} does not exist; run from the project's root") from None
-    except (YAMLError, UnicodeDecodeError, ValueError) as error:
-        detail = " ".join(str(error).split("To suppress this check")[0].split())
-        raise PipelineError(f"{path} is not valid YAML: {detail}") from None
-    if not isinstance(values, dict):
-        raise PipelineError(f"{path} must hold `key: value` lines")
     rules = json.loads(schema.read_text(encoding="utf-8"))
     known = rules["properties"]
     for key in values:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, 1)
+            close = difflib.get_close_matches(key if isinstance(key, str) else "", known, 1)
             hint = f"; did you mean {close[0]}?" if close else f"; known keys are in {schema}"
-            raise PipelineError(f"{path}: unknown key {key!r}{hint}")
+            raise PipelineError(f"{path}: unknown key {_shown(key)}{hint}")
     for key in known:
         if key not in values:
             raise PipelineError(f"{path}: {key} is missing; it must be {_allowed(known[key])}")
         if not _valid(known[key], values[key]):
-            shown = repr(values[key])
-            shown = shown if len(shown) <= 80 else shown[:77] + "..."
+            shown = _shown(values[key])
             raise PipelineError(f"{path}: {key} is {shown}; it must be {_allowed(known[key])}")
     return values
 
 
+def parse(content: bytes, name: str) -> dict[str, Any]:
+    """Keys and values of a YAML file's bytes.
+
+    Raises PipelineError, one line that calls the file `name`, whatever the bytes are.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of anchors that are used twice
+            # YAML 1.2, as DVC writes it: `1e-05` is a number.
+            values = YAML(typ="safe", pure=True).load(content.decode())
+    except RecursionError:
+        raise PipelineError(f"{name} is not valid YAML: it is nested too deeply") from None
+    except (YAMLError, ValueError) as error:
+        detail = " ".join(str(error).split("To suppress this check")[0].split())
+        raise PipelineError(f"{name} is not valid YAML: {detail}") from None
+    except (LookupError, ArithmeticError, TypeError, AttributeError, AssertionError) as error:
+        detail = f"a tag does not fit its value ({type(error).__name__})"  # the parser's own bugs
+        raise PipelineError(f"{name} is not valid YAML: {detail}") from None
+    if not isinstance(values, dict):
+        raise PipelineError(f"{name} must hold `key: value` lines")
+    return values
+
+
+def _shown(value: object) -> str:
+    """The value on one line of limited length."""
+    if not _is_flat(value):
+        return "nested or too long"
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python writes out no integer of more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 def _valid(rule: dict[str, Any], value: object) -> bool:
     try:
-        _Validator(rule).validate(value)
-    except (ValidationError, RecursionError):
+        return _is_flat(value) and bool(_Validator(rule).is_valid(value))
+    except ValueError:  # as in _shown
         return False
-    return True
+
+
+def _is_flat(value: object) -> bool:
+    """A scalar or a short list of scalars; aliases make anything else larger than its text."""
+    entries = value if isinstance(value, list) else [value]
+    return len(entries) <= 100 and all(isinstance(entry, _SCALARS) for entry in entries)
 
 
 def _allowed(rule: dict[str, Any]) -> str:

@@ -49,6 +49,7 @@ COLUMNS = (
     "validation_distortion",
 )
 Row = dict[str, float]
+DIVERGED = -1e5  # nats per image, at beta <= 1; coin flips for pixels have -543
 EVERY = 10  # steps between two updates of the averaged weights
 
 
@@ -72,7 +73,7 @@ def fit(
     Training goes on from `checkpoint` if that holds a state, and ends with the same bytes as
     without the interruption. `on_step` gets the number of steps done, `on_epoch` the history.
 
-    Raises PipelineError when the bound is no longer finite, Interrupted when a signal asked to
+    Raises PipelineError when the objective is out of all bounds, Interrupted when a signal asked to
     stop.
     """
     device = next(model.parameters()).device
@@ -111,10 +112,10 @@ def fit(
                     "`dvc repro` or `dvc exp run` goes on from here"
                 )
         row = _row(epoch, params, state.means(len(train)))
-        if not math.isfinite(row["train_objective"]):
+        if not row["train_objective"] > DIVERGED * max(1.0, params.beta):  # or NaN
             raise PipelineError(
                 f"training diverged in epoch {epoch + 1}: the objective is "
-                f"{row['train_objective']}; lower learning_rate or warm up for longer"
+                f"{row['train_objective']:.6g}; lower learning_rate or warm up for longer"
             )
         if len(validation):
             row |= _validate(mean, validation, params.seed)

@@ -1,6 +1,7 @@
 """Does a committed state give its committed results again, byte for byte?"""
 
 import csv
+import hashlib
 import json
 import os
 import subprocess
@@ -25,6 +26,7 @@ RAW = Path("data/raw")
 class Difference:
     """An output that came out differently; `detail` says by how much, where that can be told."""
 
+    stage: str
     path: str
     detail: str
 
@@ -53,9 +55,10 @@ def verify(root: Path, revision: str, folder: Path | None = None) -> tuple[int, 
         _run(["git", "fetch", "--quiet", str(root), commit], clone)
         _run(["git", "checkout", "--quiet", "--detach", commit], clone)
         _run(["dvc", "repro", "--force", "--no-run-cache", "plots"], clone, _environment(root))
+        stages = contents.producers(contents.workspace(clone))
         again = contents.load(contents.workspace(clone)).outputs
         differences = [
-            Difference(path, _detail(repository, commit, path, md5, clone / path))
+            Difference(stages[path], path, _detail(repository, commit, path, md5, clone / path))
             for path, md5 in committed.outputs.items()
             if again.get(path) != md5
         ]
@@ -78,9 +81,25 @@ def _detail(repository: Repository, commit: str, path: str, md5: str, now: Path)
         cache = repository.folder / _run(["dvc", "cache", "dir"], repository.folder).strip()
         cached = cache / "files/md5" / md5[:2] / md5[2:]
         before = cached.read_bytes() if cached.is_file() else None
-    if before is None or not now.is_file():
+    if before is None:
         return "the committed bytes are not in the DVC cache, so there is no measure"
-    return describe(path, before, now.read_bytes())
+    return listing(before, now) if now.is_dir() else describe(path, before, now.read_bytes())
+
+
+def listing(before: bytes, now: Path) -> str:
+    """Which files of a folder differ from DVC's listing of it, a JSON list of path and md5."""
+    old = {entry["relpath"]: entry["md5"] for entry in json.loads(before)}
+    new = {
+        str(file.relative_to(now)): hashlib.md5(file.read_bytes(), usedforsecurity=False)
+        for file in now.rglob("*")
+        if file.is_file()
+    }
+    differ = [
+        name
+        for name in sorted(old.keys() | new.keys())
+        if name not in old or name not in new or old[name] != new[name].hexdigest()
+    ]
+    return f"other content: {', '.join(differ)}"
 
 
 def describe(path: str, before: bytes, after: bytes) -> str:

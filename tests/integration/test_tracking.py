@@ -1,6 +1,7 @@
 """MLflow shows every DVC experiment exactly once, however it was made, and can be rebuilt."""
 
 import csv
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -83,6 +84,10 @@ def test_a_run_shows_all_that_dvc_holds(lab: Project) -> None:
     assert run.tags["dvc.exp.baseline"] == baseline
     assert run.tags["dvc.sweep"] == "latent_dim, seed"
     assert run.tags["env.threads"] == "1"
+    lock = hashlib.sha256((lab.folder / "requirements.lock").read_bytes()).hexdigest()
+    assert run.tags["env.requirements.lock"] == lock
+    for name in ("python", "torch", "blas", "cpu", "device", "gpu"):
+        assert run.tags[f"env.{name}"]
     note = run.tags["mlflow.note.content"]
     assert f"test ELBO {evaluation['test_elbo']:.2f} ± {evaluation['test_elbo_se']:.2f}" in note
     assert f"git checkout {baseline[:7]} && dvc exp run -S latent_dim=4 -S seed=1" in note

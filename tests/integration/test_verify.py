@@ -28,8 +28,24 @@ def test_other_numbers_are_named_with_their_distance(reproduced: Project, tmp_pa
     lock.write_text(lock.read_text().replace(old, new))
     copy.commit("forged")
     output = copy.command("verify", fails=True, TMPDIR=str(tmp_path))
-    assert "1 of 18 outputs differ; the first is metrics/history.csv" in output
+    assert "1 of 18 outputs differ; the first is metrics/history.csv of stage train: " in output
     assert "largest difference 0.5, in beta" in output
+
+
+def test_an_experiment_with_other_code_is_verified_by_name(
+    reproduced: Project, tmp_path: Path
+) -> None:
+    copy = reproduced.copy(tmp_path / "with a space, größer")
+    source = copy.folder / "src/mnist_vae/training.py"
+    text = source.read_text()
+    source.write_text(text.replace('"train_objective": objective,', '"train_objective": 1.5,'))
+    assert source.read_text() != text
+    copy.dvc("exp", "run", "--name", "other-code", MNIST_VAE_LIVE="off")
+    copy.git("checkout", "--force", ".")
+    assert source.read_text() == text
+    output = copy.command("verify", "other-code", TMPDIR=str(tmp_path))
+    assert "identical: all 18 outputs of other-code, byte for byte" in output
+    assert "1.5" not in (copy.folder / "metrics/history.csv").read_text()
 
 
 def test_what_cannot_be_verified_is_said(reproduced: Project, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
@@ -42,7 +43,7 @@ def test_json_refuses_what_is_no_json(tmp_path: Path) -> None:
         st.text("abc/.", min_size=1, max_size=5),
         arrays_of.arrays(
             st.sampled_from([np.uint8, np.int32, np.float32, np.float64]),
-            arrays_of.array_shapes(min_dims=1, max_dims=3, min_side=0),
+            arrays_of.array_shapes(min_dims=0, max_dims=3, min_side=0),
         ),
         min_size=1,
         max_size=3,
@@ -93,6 +94,12 @@ def test_run_turns_faults_into_one_line(capsys: pytest.CaptureFixture[str]) -> N
         "error: No space left on device: a/b"
     )
     assert fail(KeyboardInterrupt()) == "130"
+    assert fail(MemoryError()).startswith("error: out of memory; lower batch_size")
+    with pytest.raises(RuntimeError) as no_memory:
+        torch.empty(1 << 60)
+    assert fail(no_memory.value).startswith("error: out of memory; lower batch_size")
+    with pytest.raises(RuntimeError, match="our own bug"):  # keeps its traceback
+        errors.run(lambda: (_ for _ in ()).throw(RuntimeError("our own bug")))
     with pytest.raises(SystemExit) as caught:
         errors.run(lambda: None)
     assert caught.value.code == 0

@@ -2,12 +2,13 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -114,6 +115,30 @@ def test_load_gives_typed_frozen_objects(file: Path) -> None:
         ("- 1", "must hold"),
         ("a: !!python/object:os.system x", "not valid YAML"),
         ("a: \x00", "not valid YAML"),
+        ("a: " + "[" * 3000, "nested too deeply"),
+        ("a: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("a: " + "{a: " * 3000 + "}" * 3000, "nested too deeply"),
+        ("\n".join(" " * depth + "a:" for depth in range(1500)), "nested too deeply"),
+        ("- " * 3000, "nested too deeply"),
+        ("a: !!python/name:os.system", "not valid YAML"),
+        ("a: !!bool maybe", "a tag does not fit its value"),
+        ("a: !!int ''", "a tag does not fit its value"),
+        ("a: !!int x", "not valid YAML"),
+        ("a: !!timestamp x", "not valid YAML"),
+        ("a: !unknown x", "not valid YAML"),
+        ("!!set {a, b}", "must hold"),
+        ("a: *nowhere", "undefined alias"),
+        ("? {a: 1}\n: 1", "not valid YAML"),
+        ("? [a, b]\n: 1", "unknown key"),
+        ("1: 2", "unknown key 1"),
+        ("? 0x" + "f" * 5000 + "\n: 1", "unknown key a number of thousands of digits"),
+        ('"a\\nb": 1', "unknown key"),
+        ("<<: 3", "not valid YAML"),
+        ("a: 1\n---\nb: 2", "not valid YAML"),
+        ("%YAML 9.9\n---\na: 1", "not valid YAML"),
+        ("a: 2020-13-45", "not valid YAML"),
+        ("a:\n\tb: 1", "not valid YAML"),
+        ("<html><body>", "must hold"),
     ],
 )
 def test_broken_files(file: Path, text: str, says: str) -> None:
@@ -121,6 +146,52 @@ def test_broken_files(file: Path, text: str, says: str) -> None:
     with pytest.raises(PipelineError, match=says) as caught:
         params.check(file, SCHEMA)
     assert "\n" not in str(caught.value)
+
+
+def billion_laughs(depth: int) -> str:
+    """A list of 9 ** depth numbers in few characters."""
+    if not depth:
+        return "1"
+    return f"[&x{depth} {billion_laughs(depth - 1)}{f', *x{depth}' * 8}]"
+
+
+@pytest.mark.parametrize("key", ["hidden_sizes", "dataset", "seed", "learning_rate"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        billion_laughs(14),
+        "{a: " + billion_laughs(14) + "}",
+        "!!omap [a: " + billion_laughs(14) + "]",
+        "&x [*x]",
+        "&x {a: *x}",
+        "[" + "1, " * 5000 + "1]",
+        "0x" + "f" * 5000,
+        "9" * 400,
+        "9" * 5000,
+        "1e999999",
+        "-1e999999",
+        "2020-01-01",
+        "2020-01-01T00:00:00Z",
+        "!!binary aGVsbG8=",
+        "'" + "x" * 100_000 + "'",
+        '"\\e[31m"',
+        '"\\ud800"',
+        "1:30",
+        "on",
+    ],
+)
+def test_a_value_that_is_more_than_it_seems_is_one_short_line(
+    file: Path, key: str, value: str
+) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    changed = re.sub(rf"^{key}: .*$", lambda _: f"{key}: {value}", text, flags=re.MULTILINE)
+    assert changed != text
+    file.write_text(changed)
+    with pytest.raises(PipelineError) as caught:
+        params.check(file, SCHEMA)
+    message = str(caught.value)
+    assert message.isprintable()
+    assert len(message.removeprefix(str(file))) < 300
 
 
 def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
@@ -141,6 +212,37 @@ ANYTHING = st.recursive(
 def test_any_value_is_taken_or_refused_in_one_line(file: Path, key: str, value: object) -> None:
     # JSON is YAML; it carries values that a YAML writer would refuse.
     file.write_text(json.dumps(DEFAULTS | {key: value}))
+    try:
+        params.check(file, SCHEMA)
+    except PipelineError as error:
+        assert "\n" not in str(error)
+
+
+MARKS = ":-?,[]{}&*!|>'\"%@`#~a01 \t\n\r\ufeff\x85"
+WORDS = """<<|&a |*a|---|...|!!int |!!float |!!bool |!!binary |!!set |!!omap |!!pairs |!!timestamp 
+|!!map |!!seq |!!python/object:a |%TAG ! b|seed|
+epochs: 3|2020-01-01|0x|0o8|1_0|.nan|-.inf|1e5|: |- |, |"""
+PIECES = st.sampled_from([*MARKS, *WORDS.split("|"), "\n  "])
+
+
+@settings(max_examples=1000)
+@given(st.lists(PIECES, max_size=12))
+def test_any_yaml_syntax_is_refused_in_one_line(file: Path, pieces: list[str]) -> None:
+    file.write_text("".join(pieces), newline="")
+    with pytest.raises(PipelineError) as caught:
+        params.check(file, SCHEMA)
+    assert "\n" not in str(caught.value)
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_any_edit_of_the_file_is_taken_or_refused_in_one_line(
+    file: Path, data: st.DataObject
+) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    start = data.draw(st.integers(0, len(text)))
+    end = start + data.draw(st.integers(0, 20))
+    file.write_text(text[:start] + "".join(data.draw(st.lists(PIECES, max_size=3))) + text[end:])
     try:
         params.check(file, SCHEMA)
     except PipelineError as error:

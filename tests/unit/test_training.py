@@ -1,5 +1,6 @@
 """Training on small data: repeats bit for bit, resumes to the same bytes, and learns."""
 
+import copy
 import math
 import os
 import signal
@@ -53,16 +54,31 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
     return prototypes.repeat(14, 1), prototypes.repeat(2, 1)
 
 
-def fit(
-    params: TrainingParams, folder: Path, stop_at: int | None = None, validate: bool = True
-) -> tuple[VAE, list[Row]]:
-    """Train a tiny model; with `stop_at`, SIGTERM ourselves after so many steps."""
+def new_model(params: TrainingParams) -> VAE:
     vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu"))
     model.initialize(vae, params.weight_init, None, torch.Generator().manual_seed(1))
+    return vae
+
+
+def fit(
+    params: TrainingParams,
+    folder: Path,
+    stop_at: int | None = None,
+    validate: bool = True,
+    begin_at: int = 0,
+) -> tuple[VAE, list[Row]]:
+    """Train a tiny model; with `stop_at`, SIGTERM ourselves after so many steps.
+
+    It must go on from a checkpoint after `begin_at` steps.
+    """
+    vae = new_model(params)
     train, validation = images()
     saved = Checkpoint(folder / "checkpoint.safetensors", seconds=1e9)
 
+    steps: list[int] = []
+
     def on_step(step: int) -> None:
+        steps.append(step)
         if step == stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -70,6 +86,7 @@ def fit(
         history = training.fit(
             vae, train, validation if validate else validation[:0], params, saved, on_step, len
         )
+    assert steps[0] == begin_at
     return vae, history
 
 
@@ -103,7 +120,7 @@ def test_stopped_training_resumes_to_the_same_bytes(
         with pytest.raises(training.Interrupted, match="SIGTERM"):
             fit(params, folder, stop)
         assert (folder / "checkpoint.safetensors").exists()
-    resumed, resumed_history = fit(params, folder)
+    resumed, resumed_history = fit(params, folder, begin_at=max(stops))
     assert same(vae, resumed)
     assert history == resumed_history
 
@@ -123,6 +140,44 @@ def test_a_damaged_checkpoint_is_named_and_training_starts_over(
         message = capsys.readouterr().err
         assert "checkpoint.safetensors" in message
         assert "training starts over" in message
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the checkpoint of a stopped training; leave it as it is."""
+    folder = tmp_path_factory.mktemp("stopped")
+    with pytest.raises(training.Interrupted):
+        fit(PARAMS, folder, stop_at=7)
+    return folder
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_no_flipped_bit_in_a_checkpoint_goes_unnoticed(stopped: Path, data: st.DataObject) -> None:
+    content = bytearray((stopped / "checkpoint.safetensors").read_bytes())
+    header = 8 + int.from_bytes(content[:8], "little")
+    start, end = data.draw(st.sampled_from([(0, header), (header, len(content))]))
+    content[data.draw(st.integers(start, end - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path = stopped / "flipped.safetensors"
+    path.write_bytes(content)
+    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu"))
+    before = copy.deepcopy(vae)
+    optimizer = torch.optim.Adam(vae.parameters())
+    models = {"model": vae, "mean": copy.deepcopy(vae)}
+    assert Checkpoint(path, 1).restore(models, optimizer) is None
+    assert same(vae, before)
+    assert not optimizer.state_dict()["state"]
+    assert Checkpoint(stopped / "checkpoint.safetensors", 1).restore(models, optimizer) is not None
+    assert not same(vae, before)
+
+
+def test_a_finished_training_leaves_neither_checkpoint_nor_half_of_one(tmp_path: Path) -> None:
+    with pytest.raises(training.Interrupted):
+        fit(PARAMS, tmp_path, stop_at=7)
+    (tmp_path / ".checkpoint.safetensors.abc.tmp").write_bytes(b"of a killed process")
+    (tmp_path / ".other.safetensors.abc.tmp").write_bytes(b"of another training")
+    Checkpoint(tmp_path / "checkpoint.safetensors", 1).remove()
+    assert [path.name for path in tmp_path.iterdir()] == [".other.safetensors.abc.tmp"]
 
 
 @pytest.mark.parametrize(
@@ -177,6 +232,32 @@ def test_divergence_names_the_epoch(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"diverged in epoch 1.*learning_rate"):
         fit(replace(PARAMS, learning_rate=1e30, schedule="constant"), tmp_path)
     assert not (tmp_path / "checkpoint.safetensors").exists()
+    # All numbers finite, and out of all bounds.
+    wild = replace(PARAMS, learning_rate=3, schedule="constant")
+    with pytest.raises(PipelineError, match=r"diverged in epoch \d: the objective is -\d"):
+        fit(wild, tmp_path)
+
+
+@pytest.mark.parametrize("fault", [math.nan, math.inf])
+def test_divergence_keeps_the_last_good_checkpoint(tmp_path: Path, fault: float) -> None:
+    undisturbed, history = fit(PARAMS, tmp_path)
+    vae = new_model(PARAMS)
+
+    def break_weights(step: int) -> None:
+        if step == STEPS + 2:
+            with torch.no_grad():
+                vae.decoder.get_parameter("0.weight")[0, 0] = fault
+
+    train, validation = images()
+    every_step = Checkpoint(tmp_path / "checkpoint.safetensors", seconds=0)
+    with pytest.raises(PipelineError, match=r"diverged in epoch 2: the objective is nan"):
+        training.fit(vae, train, validation, PARAMS, every_step, break_weights, len)
+    started: list[int] = []
+    resumed = new_model(PARAMS)
+    again = training.fit(resumed, train, validation, PARAMS, every_step, started.append, len)
+    assert started[0] == STEPS + 1  # the step before the fault
+    assert same(resumed, undisturbed)
+    assert again == history
 
 
 def test_gradient_of_the_bound_matches_finite_differences() -> None:

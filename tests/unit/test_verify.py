@@ -1,12 +1,13 @@
 """How two versions of an output are compared, in words."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 
 from mnist_vae import files
-from mnist_vae.verify import describe
+from mnist_vae.verify import describe, listing
 
 
 def test_numbers_by_their_largest_difference(tmp_path: Path) -> None:
@@ -44,3 +45,15 @@ def test_csv_with_empty_cells_and_files_without_numbers() -> None:
     assert describe("h.csv", before, before) == "the numbers are equal"
     assert "elbo" in describe("h.csv", before, after)
     assert describe("p.png", b"12", b"123") == "2 bytes before, 3 now"
+
+
+def test_a_folder_by_its_files(tmp_path: Path) -> None:
+    for name in ("a", "b/c", "new"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    before = [
+        {"relpath": "a", "md5": hashlib.md5(b"a", usedforsecurity=False).hexdigest()},
+        {"relpath": "b/c", "md5": hashlib.md5(b"other", usedforsecurity=False).hexdigest()},
+        {"relpath": "gone", "md5": ""},
+    ]
+    assert listing(json.dumps(before).encode(), tmp_path) == "other content: b/c, gone, new"

@@ -13,10 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from mnist_vae.errors import PipelineError
+from mnist_vae.params import parse
 
 Read = Callable[[str], bytes | None]
 TRACK = "track"  # the stage that only looks: its code cannot change a result
@@ -84,6 +82,12 @@ def load_inputs(read: Read) -> Content:
     return Content(params, code, _digest([params, code]), {}, "")
 
 
+def producers(read: Read) -> dict[str, str]:
+    """Output -> the stage that makes it, in dvc.yaml's order."""
+    stages = _stages(read).items()
+    return {path: name for name, stage in stages for path in _paths(stage, *_OUTPUTS)}
+
+
 def difference(params: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that `base` lacks or has otherwise, sorted by name."""
     return {
@@ -145,18 +149,10 @@ def _yaml(read: Read, path: str) -> dict[str, Any]:
     content = read(path)
     if content is None:
         raise PipelineError(f"{path} does not exist")
-    try:
-        values = _parse(content)
-    except (YAMLError, ValueError) as error:
-        raise PipelineError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(values, dict):
-        raise PipelineError(f"{path} must hold `key: value` lines")
-    return values
+    return _parse(content, path)
 
 
-@lru_cache(maxsize=256)  # most commits have the same dvc.yaml
-def _parse(content: bytes) -> Any:
-    return YAML(typ="safe", pure=True).load(content.decode())  # YAML 1.2, as DVC writes it
+_parse = lru_cache(maxsize=256)(parse)  # most commits have the same dvc.yaml
 
 
 def _plain(value: Any) -> Any:

@@ -120,7 +120,7 @@ def _beginning() -> dict[str, object]:
     repository = Repository(_main_root())
     begun = content.load_inputs(content.workspace(Path.cwd()))
     places = origins.of(repository, begun, (), current=True)
-    tags = origins.tags(repository, begun, places) | _environment()
+    tags = origins.tags(repository, begun, places) | _environment(begun.params["device"])
     repository.close()
     return {
         "params": begun.params,
@@ -137,8 +137,8 @@ def _main_root() -> Path:
     return root()
 
 
-def _environment() -> dict[str, str]:
-    """What the numbers' last bits can depend on."""
+def _environment(device: str) -> dict[str, str]:
+    """What the numbers' last bits can depend on. Only training itself can know it."""
     import hashlib
     import platform
 
@@ -151,6 +151,7 @@ def _environment() -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "blas": "MKL" if torch.backends.mkl.is_available() else "OpenBLAS or other",
+        "device": "cuda" if torch.cuda.is_available() and device != "cpu" else "cpu",
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }
     if lock.exists():

@@ -1,0 +1,86 @@
+"""A short, fixed training on real images; prints what it reached and on what machine.
+
+After a change that is meant to change the numbers, record them again, in the project's root:
+
+PYTHONPATH=src python -m tests.golden.short_training data/raw 1 >tests/golden/short_training.json
+"""
+
+import hashlib
+import json
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from mnist_vae import model, preprocess, runtime, training
+from mnist_vae.checkpoint import Checkpoint
+
+IMAGES = 2000  # for training, and as many for validation
+PARAMS = training.TrainingParams(
+    likelihood="greyscale",
+    encoder_noise=0.25,
+    weight_init="lecun",
+    output_bias="data_mean",
+    objective="elbo",
+    importance_samples=1,
+    beta=1.0,
+    kl_warmup_epochs=0.0,
+    seed=0,
+    epochs=3,
+    batch_size=100,
+    learning_rate=2e-3,
+    schedule="one_cycle",
+    warmup_fraction=0.3,
+    weight_averaging=0.9,
+)
+
+
+def environment() -> dict[str, str]:
+    """What the last bits depend on."""
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text().splitlines() if listed.exists() else []
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "cpu": models[0] if models else platform.processor(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def train(raw: Path, threads: int) -> dict[str, object]:
+    """ELBO and rate of every epoch in nats per image, and a hash of the final weights."""
+    device = runtime.prepare(runtime.RuntimeParams("cpu", threads))
+    shape = (preprocess.TEST_IMAGES, preprocess.SIDE, preprocess.SIDE)
+    content = (raw / "t10k-images-idx3-ubyte").read_bytes()
+    pixels = preprocess.parse_idx(content, shape, "t10k-images").reshape(shape[0], -1)
+    images = torch.from_numpy(pixels.copy()).to(torch.float32).div_(255)
+    vae = model.VAE(model.ModelParams(latent_dim=2, hidden_sizes=(512, 512), activation="relu"))
+    mean = images[:IMAGES].mean(0)
+    model.initialize(vae, PARAMS.weight_init, mean, runtime.generator(PARAMS.seed, "weights"))
+    with tempfile.TemporaryDirectory() as folder:
+        history = training.fit(
+            vae.to(device),
+            images[:IMAGES],
+            images[IMAGES : 2 * IMAGES],
+            PARAMS,
+            Checkpoint(Path(folder) / "none.safetensors", seconds=1e9),
+            lambda _: None,
+            lambda _: None,
+        )
+    digest = hashlib.sha256()
+    for tensor in vae.state_dict().values():
+        digest.update(tensor.numpy().tobytes())
+    shown = ("train_elbo", "train_rate", "validation_elbo", "validation_rate")
+    return {
+        "environment": environment(),
+        "nats": {name: [row[name] for row in history] for name in shown},
+        "weights": digest.hexdigest(),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(train(Path(sys.argv[1]), int(sys.argv[2])), indent=2))

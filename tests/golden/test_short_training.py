@@ -1,0 +1,70 @@
+"""A short training gives the recorded numbers, here exactly, elsewhere within a tolerance."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RECORDED: dict[str, Any] = json.loads((ROOT / "tests/golden/short_training.json").read_text())
+TOLERANCE = 0.25  # nats per image; when recorded, the settings were at most 0.07 apart
+SETTINGS = {
+    "two threads": (2, {}),
+    "three threads": (3, {}),
+    "the oldest CPU": (1, {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}),
+}
+
+
+def train(raw: Path, threads: int, **settings: str) -> dict[str, Any]:
+    # Waiting threads sleep: with more threads than free cores, spinning takes minutes.
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.golden.short_training", str(raw), str(threads)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "src", "OMP_WAIT_POLICY": "PASSIVE", **settings},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+@pytest.fixture(scope="module")
+def here(mnist_raw: Path) -> dict[str, Any]:
+    return train(mnist_raw, 1)
+
+
+def apart(first: dict[str, Any], second: dict[str, Any]) -> float:
+    """The largest difference of any number of any epoch, in nats."""
+    assert first["nats"].keys() == second["nats"].keys()
+    return max(
+        abs(a - b)
+        for name in first["nats"]
+        for a, b in zip(first["nats"][name], second["nats"][name], strict=True)
+    )
+
+
+def test_the_recorded_numbers_come_out(here: dict[str, Any]) -> None:
+    assert apart(here, RECORDED) < TOLERANCE
+
+
+def test_the_recorded_bytes_come_out_on_the_same_kind_of_machine(here: dict[str, Any]) -> None:
+    if here["environment"] != RECORDED["environment"]:
+        pytest.skip(f"recorded on {RECORDED['environment']}, this is {here['environment']}")
+    assert here["weights"] == RECORDED["weights"]
+    assert here["nats"] == RECORDED["nats"]
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_threads_and_cpu_types_agree_within_the_tolerance(
+    here: dict[str, Any], mnist_raw: Path, setting: str
+) -> None:
+    threads, environment = SETTINGS[setting]
+    other = train(mnist_raw, threads, **environment)
+    assert apart(here, other) < TOLERANCE
+    if other["environment"]["machine"] == "x86_64":  # MKL's and ATen's variables are for it
+        assert other["environment"] != here["environment"]
