@@ -79,11 +79,11 @@ def test_iwae_of_one_sample_is_the_elbo_on_average() -> None:
     torch.testing.assert_close(single, bound, atol=0.2, rtol=0)
 
 
-@pytest.mark.parametrize(("samples", "rows"), [(7, 6000), (130, 6000), (130, 50), (130, 1)])
+@pytest.mark.parametrize(("samples", "rows"), [(7, 512), (130, 512), (130, 50), (130, 1)])
 def test_chunks_hold_every_sample_once(
     monkeypatch: pytest.MonkeyPatch, samples: int, rows: int
 ) -> None:
-    monkeypatch.setattr(marginal, "ROWS", rows)
+    monkeypatch.setattr(marginal, "ROWS", {"cpu": rows})
     network, x = small(scale=0.0), digits(3)
     with torch.no_grad():
         for weight in network.encoder.parameters():
