@@ -39,7 +39,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.set_grad_enabled(False)
 
-    vae = VAE(ModelParams(options.latent, tuple(options.hidden), options.activation)).eval()
+    vae = VAE(ModelParams(options.latent, tuple(options.hidden), options.activation, "mlp")).eval()
     model.initialize(vae, "lecun", None, torch.Generator().manual_seed(0))
     x = torch.rand(options.images, model.PIXELS).round()
     mean, log_variance = vae.encode(x)

@@ -34,7 +34,7 @@ LABELS = np.arange(60, dtype=np.uint8) % 10
 
 
 def vae(latent_dim: int = 2, hidden: int = 8) -> VAE:
-    network = VAE(ModelParams(latent_dim, (hidden,), "tanh"))
+    network = VAE(ModelParams(latent_dim, (hidden,), "tanh", "mlp"))
     model.initialize(network, "glorot", None, torch.Generator().manual_seed(0))
     return network.eval()
 

@@ -10,7 +10,7 @@ from mnist_vae.model import VAE, ModelParams
 
 
 def small(latent_dim: int = 2, scale: float = 1.0) -> VAE:
-    network = VAE(ModelParams(latent_dim, (8,), "tanh"))
+    network = VAE(ModelParams(latent_dim, (8,), "tanh", "mlp"))
     model.initialize(network, "glorot", torch.rand(784), torch.Generator().manual_seed(0))
     with torch.no_grad():
         network.decoder[-1].weight.mul_(scale)

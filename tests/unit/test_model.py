@@ -12,7 +12,7 @@ from mnist_vae.errors import PipelineError
 from mnist_vae.files import read_arrays, write_arrays
 from mnist_vae.model import VAE, ModelParams
 
-TINY = ModelParams(latent_dim=3, hidden_sizes=(5, 4), activation="tanh")
+TINY = ModelParams(latent_dim=3, hidden_sizes=(5, 4), activation="tanh", architecture="mlp")
 
 
 def tiny(seed: int = 0) -> VAE:
@@ -22,7 +22,9 @@ def tiny(seed: int = 0) -> VAE:
 
 
 def test_the_tutorials_network_has_its_parameters_and_shapes() -> None:
-    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(512, 512), activation="relu"))
+    vae = VAE(
+        ModelParams(latent_dim=2, hidden_sizes=(512, 512), activation="relu", architecture="mlp")
+    )
     assert sum(weight.numel() for weight in vae.parameters()) == 1_333_012
     x = torch.rand(7, 784)
     mean, log_variance = vae.encode(x)
@@ -68,7 +70,7 @@ def test_save_and_load_give_the_same_model(
     tmp_path_factory: pytest.TempPathFactory, latent: int, sizes: list[int], activation: str
 ) -> None:
     path = tmp_path_factory.mktemp("model") / "vae.safetensors"
-    vae = VAE(ModelParams(latent, tuple(sizes), activation))
+    vae = VAE(ModelParams(latent, tuple(sizes), activation, "mlp"))
     model.save(vae, path)
     loaded = model.load(path)
     assert loaded.params == vae.params

@@ -57,7 +57,7 @@ def fit(
     params: TrainingParams, folder: Path, stop_at: int | None = None, validate: bool = True
 ) -> tuple[VAE, list[Row]]:
     """Train a tiny model; with `stop_at`, SIGTERM ourselves after so many steps."""
-    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu"))
+    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu", architecture="mlp"))
     model.initialize(vae, params.weight_init, None, torch.Generator().manual_seed(1))
     train, validation = images()
     saved = Checkpoint(folder / "checkpoint.safetensors", seconds=1e9)
@@ -180,7 +180,9 @@ def test_divergence_names_the_epoch(tmp_path: Path) -> None:
 
 
 def test_gradient_of_the_bound_matches_finite_differences() -> None:
-    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(4,), activation="tanh")).double()
+    vae = VAE(
+        ModelParams(latent_dim=2, hidden_sizes=(4,), activation="tanh", architecture="mlp")
+    ).double()
     x = torch.rand(3, 784, dtype=torch.float64)
     bias = vae.encoder[-1].bias
     assert isinstance(bias, torch.Tensor)
@@ -210,7 +212,7 @@ def test_gradient_of_the_bound_matches_finite_differences() -> None:
 
 
 def test_averaged_weights_follow_the_weights() -> None:
-    network, mean = (VAE(ModelParams(2, (3,), "relu")) for _ in range(2))
+    network, mean = (VAE(ModelParams(2, (3,), "relu", "mlp")) for _ in range(2))
     before = mean.encoder[0].weight.clone()
     training.average(mean, network, training.EVERY - 1, 0.9)
     assert torch.equal(mean.encoder[0].weight, before)
