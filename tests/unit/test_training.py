@@ -53,11 +53,18 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
     return prototypes.repeat(14, 1), prototypes.repeat(2, 1)
 
 
+MLP = ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu", architecture="mlp")
+
+
 def fit(
-    params: TrainingParams, folder: Path, stop_at: int | None = None, validate: bool = True
+    params: TrainingParams,
+    folder: Path,
+    stop_at: int | None = None,
+    validate: bool = True,
+    architecture: ModelParams = MLP,
 ) -> tuple[VAE, list[Row]]:
     """Train a tiny model; with `stop_at`, SIGTERM ourselves after so many steps."""
-    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu", architecture="mlp"))
+    vae = VAE(architecture)
     model.initialize(vae, params.weight_init, None, torch.Generator().manual_seed(1))
     train, validation = images()
     saved = Checkpoint(folder / "checkpoint.safetensors", seconds=1e9)
@@ -143,6 +150,15 @@ def test_training_learns(tmp_path: Path) -> None:
     assert history[-1]["validation_elbo"] > -350
     for row in history:
         assert row["train_elbo"] == pytest.approx(-(row["train_rate"] + row["train_distortion"]))
+
+
+@pytest.mark.parametrize("variant", ["elbo", "iwae"])
+def test_convolutions_learn_and_repeat(tmp_path: Path, variant: str) -> None:
+    architecture = ModelParams(2, (3, 4, 12), "relu", "conv")
+    params = replace(VARIANTS[variant], epochs=20)
+    vae, history = fit(params, tmp_path, architecture=architecture)
+    assert history[-1]["validation_elbo"] > history[0]["validation_elbo"] + 20
+    assert same(vae, fit(params, tmp_path, architecture=architecture)[0])
 
 
 def test_what_encoder_and_likelihood_see() -> None:
