@@ -40,6 +40,7 @@ VARIANTS = {
     "noisy encoder": replace(PARAMS, encoder_noise=0.5),
     "several samples": replace(PARAMS, importance_samples=3),
     "iwae": replace(PARAMS, objective="iwae", importance_samples=4, likelihood="binarized"),
+    "dreg": replace(PARAMS, objective="iwae_dreg", importance_samples=4),
     "warm-up": replace(PARAMS, kl_warmup_epochs=1.5, beta=2.0),
     "constant": replace(PARAMS, schedule="constant"),
     "averaged": replace(PARAMS, weight_averaging=0.9),
@@ -225,6 +226,34 @@ def test_gradient_of_the_bound_matches_finite_differences() -> None:
             below = objective(VARIANTS["iwae"])
             bias[index] += 1e-5
         assert bias.grad[index].item() == pytest.approx((above - below).item() / 2e-5, rel=1e-4)
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.6])
+def test_the_doubly_reparameterized_gradient_has_the_same_mean_and_less_noise(beta: float) -> None:
+    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(4,), activation="tanh", architecture="mlp"))
+    model.initialize(vae, "lecun", None, torch.Generator().manual_seed(0))
+    x = torch.rand(1, 784, generator=torch.Generator().manual_seed(1)).round()
+    encoder = vae.encoder.get_parameter(f"{len(vae.encoder) - 1}.bias")
+    decoder = vae.decoder.get_parameter("0.bias")
+
+    def gradients(objective: str, seed: int) -> tuple[torch.Tensor, torch.Tensor, float]:
+        params = replace(PARAMS, objective=objective, importance_samples=8)
+        noise = torch.Generator().manual_seed(seed)
+        value = training.bound(vae, x, x, params, beta, noise)[0].sum()
+        ours, theirs = torch.autograd.grad(value, [encoder, decoder])
+        return ours, theirs, value.item()
+
+    standard, doubly = (
+        [gradients(objective, seed) for seed in range(1500)] for objective in ("iwae", "iwae_dreg")
+    )
+    for one, other in zip(standard, doubly, strict=True):
+        assert one[2] == other[2]
+        torch.testing.assert_close(one[1], other[1])  # the decoder's gradient is the same
+    one, other = (torch.stack([sample[0] for sample in all_]) for all_ in (standard, doubly))
+    error = ((one.var(0) + other.var(0)) / len(one)).sqrt()
+    assert ((one.mean(0) - other.mean(0)).abs() < 4 * error).all()
+    assert one.mean(0).norm() > 10 * error.norm()  # or else the comparison would say nothing
+    assert other.var(0).sum() < 0.8 * one.var(0).sum()
 
 
 def test_averaged_weights_follow_the_weights() -> None:
