@@ -232,19 +232,19 @@ def test_gradient_of_the_bound_matches_finite_differences() -> None:
 def test_the_doubly_reparameterized_gradient_has_the_same_mean_and_less_noise(beta: float) -> None:
     vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(4,), activation="tanh", architecture="mlp"))
     model.initialize(vae, "lecun", None, torch.Generator().manual_seed(0))
-    x = torch.rand(1, 784, generator=torch.Generator().manual_seed(1)).round()
+    x = torch.rand(1, 784, generator=torch.Generator().manual_seed(1)).round().expand(100, -1)
     encoder = vae.encoder.get_parameter(f"{len(vae.encoder) - 1}.bias")
     decoder = vae.decoder.get_parameter("0.bias")
 
     def gradients(objective: str, seed: int) -> tuple[torch.Tensor, torch.Tensor, float]:
         params = replace(PARAMS, objective=objective, importance_samples=8)
         noise = torch.Generator().manual_seed(seed)
-        value = training.bound(vae, x, x, params, beta, noise)[0].sum()
+        value = training.bound(vae, x, x, params, beta, noise)[0].mean()
         ours, theirs = torch.autograd.grad(value, [encoder, decoder])
         return ours, theirs, value.item()
 
     standard, doubly = (
-        [gradients(objective, seed) for seed in range(1500)] for objective in ("iwae", "iwae_dreg")
+        [gradients(objective, seed) for seed in range(100)] for objective in ("iwae", "iwae_dreg")
     )
     for one, other in zip(standard, doubly, strict=True):
         assert one[2] == other[2]
