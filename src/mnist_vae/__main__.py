@@ -29,10 +29,20 @@ def main() -> None:
         "verify", help="run a commit or experiment from nothing and compare it with its dvc.lock"
     )
     verify.add_argument("name", nargs="?", default="HEAD", help="experiment or revision; else HEAD")
+    plane = commands.add_parser(
+        "rate-distortion", help="plot experiments by rate and distortion, and print them as a table"
+    )
+    plane.add_argument("names", nargs="*", help="experiments or revisions; else all experiments")
+    plane.add_argument("--protocol", choices=("greyscale", "binarized"), required=True)
+    plane.add_argument("--output", type=Path, default=Path("docs/rate_distortion.png"))
     arguments = parser.parse_args()
-    {"rebuild": _rebuild, "run-of": _run_of, "champion": _champion, "verify": _verify}[
-        arguments.command
-    ](arguments)
+    {
+        "rebuild": _rebuild,
+        "run-of": _run_of,
+        "champion": _champion,
+        "verify": _verify,
+        "rate-distortion": _rate_distortion,
+    }[arguments.command](arguments)
 
 
 def _rebuild(arguments: argparse.Namespace) -> None:
@@ -69,6 +79,18 @@ def _verify(arguments: argparse.Namespace) -> None:
         f"{first.detail}"
         + "".join(f"\n  {other.path}: {other.detail}" for other in differences[1:])
     )
+
+
+def _rate_distortion(arguments: argparse.Namespace) -> None:
+    from mnist_vae import figure, params, plots, rate_distortion
+    from mnist_vae.tracking.repository import Repository, root
+
+    repository = Repository(root())
+    points = rate_distortion.read(repository, arguments.protocol, arguments.names)
+    repository.close()
+    drawn = rate_distortion.draw(points, arguments.protocol)
+    figure.save(drawn, arguments.output, params.load(plots.PlotParams).plot_dpi)
+    print(rate_distortion.table(points))
 
 
 if __name__ == "__main__":
