@@ -1,6 +1,7 @@
 """Commands about the pipeline's experiments: `python -m mnist_vae --help`."""
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 
 from mnist_vae.errors import PipelineError, run
@@ -85,9 +86,8 @@ def _rate_distortion(arguments: argparse.Namespace) -> None:
     from mnist_vae import figure, params, plots, rate_distortion
     from mnist_vae.tracking.repository import Repository, root
 
-    repository = Repository(root())
-    points = rate_distortion.read(repository, arguments.protocol, arguments.names)
-    repository.close()
+    with closing(Repository(root())) as repository:
+        points = rate_distortion.read(repository, arguments.protocol, arguments.names)
     drawn = rate_distortion.draw(points, arguments.protocol)
     figure.save(drawn, arguments.output, params.load(plots.PlotParams).plot_dpi)
     print(rate_distortion.table(points))

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
+def repository(tmp_path: Path) -> Iterator[Repository]:
     """Three experiments as DVC keeps them: two latent sizes, and one of the other protocol."""
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "start")
@@ -39,7 +40,9 @@ def repository(tmp_path: Path) -> Repository:
         git(tmp_path, "commit", "--quiet", "--message", name)
         git(tmp_path, "update-ref", f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}", "HEAD")
         git(tmp_path, "reset", "--quiet", "--hard", baseline)
-    return Repository(tmp_path)
+    opened = Repository(tmp_path)
+    yield opened
+    opened.close()
 
 
 def test_all_experiments_of_a_protocol_by_latent_dim(repository: Repository) -> None:
