@@ -16,7 +16,8 @@ def main() -> None:
     device = runtime.prepare(params.load(runtime.RuntimeParams))
     vae = model.load(MODEL).to(device)
     x = dataset.load_observations("test", settings.likelihood).to(device)
-    metrics, arrays = evaluation.evaluate(vae, x, dataset.load_labels("test"), settings)
+    train = dataset.load_intensities("train"), dataset.load_labels("train")
+    metrics, arrays = evaluation.evaluate(vae, x, dataset.load_labels("test"), train, settings)
     write_json(METRICS, metrics)
     write_arrays(ARRAYS, arrays)
 

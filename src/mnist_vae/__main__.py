@@ -1,6 +1,7 @@
 """Commands about the pipeline's experiments: `python -m mnist_vae --help`."""
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 
 from mnist_vae.errors import PipelineError, run
@@ -29,10 +30,20 @@ def main() -> None:
         "verify", help="run a commit or experiment from nothing and compare it with its dvc.lock"
     )
     verify.add_argument("name", nargs="?", default="HEAD", help="experiment or revision; else HEAD")
+    plane = commands.add_parser(
+        "rate-distortion", help="plot experiments by rate and distortion, and print them as a table"
+    )
+    plane.add_argument("names", nargs="*", help="experiments or revisions; else all experiments")
+    plane.add_argument("--protocol", choices=("greyscale", "binarized"), required=True)
+    plane.add_argument("--output", type=Path, default=Path("docs/rate_distortion.png"))
     arguments = parser.parse_args()
-    {"rebuild": _rebuild, "run-of": _run_of, "champion": _champion, "verify": _verify}[
-        arguments.command
-    ](arguments)
+    {
+        "rebuild": _rebuild,
+        "run-of": _run_of,
+        "champion": _champion,
+        "verify": _verify,
+        "rate-distortion": _rate_distortion,
+    }[arguments.command](arguments)
 
 
 def _rebuild(arguments: argparse.Namespace) -> None:
@@ -67,6 +78,17 @@ def _verify(arguments: argparse.Namespace) -> None:
     raise PipelineError(
         f"{len(lines)} of {compared} outputs differ; the first is " + "\n  ".join(lines)
     )
+
+
+def _rate_distortion(arguments: argparse.Namespace) -> None:
+    from mnist_vae import figure, params, plots, rate_distortion
+    from mnist_vae.tracking.repository import Repository, root
+
+    with closing(Repository(root())) as repository:
+        points = rate_distortion.read(repository, arguments.protocol, arguments.names)
+    drawn = rate_distortion.draw(points, arguments.protocol)
+    figure.save(drawn, arguments.output, params.load(plots.PlotParams).plot_dpi)
+    print(rate_distortion.table(points))
 
 
 if __name__ == "__main__":

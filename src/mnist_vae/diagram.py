@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import log2
+from math import log2, prod
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from mnist_vae.figure import WIDTH, styled
 from mnist_vae.files import read_arrays
 
 Colours = tuple[str, str]  # fill and outline
-Layers = tuple[tuple[int, int], ...]  # (inputs, outputs) of each linear layer
+Shape = tuple[int, ...]  # (units,), or (channels, height, width)
 Point = tuple[float, float]  # inches from the lower left corner of the figure
 ENCODER, DECODER = ("#dbe9f6", "#2166ac"), ("#fde3d3", "#c8553d")
 LATENT, DATA = ("#e0f0dc", "#3a8a3a"), ("#f2f2f2", "#707070")
@@ -26,8 +26,21 @@ ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh"}
 
 
 @dataclass(frozen=True)
+class Layer:
+    """A layer with weights."""
+
+    kind: str
+    inputs: Shape
+    outputs: Shape
+    parameters: int  # weights and biases
+
+
+Layers = tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
 class Network:
-    """Linear layers of encoder and decoder, and the activation between them."""
+    """The layers of encoder and decoder, and the activation between them."""
 
     encoder: Layers
     decoder: Layers
@@ -40,9 +53,9 @@ def read(path: Path) -> Network:
     try:
         activation = ACTIVATIONS[json.loads(metadata["architecture"])["activation"]]
         encoder, decoder = _layers(arrays, "encoder"), _layers(arrays, "decoder")
-        sampled = (encoder[-1][0], encoder[-1][1] // 2)  # mean and log-variance -> z
+        sampled = replace(encoder[-1], outputs=(encoder[-1].outputs[0] // 2,))  # z: half of it
         chain = [*encoder[:-1], sampled, *decoder, encoder[0]]
-        if any(before[1] != after[0] for before, after in pairwise(chain)):
+        if any(prod(one.outputs) != prod(next.inputs) for one, next in pairwise(chain)):
             raise ValueError("the layers do not fit together")
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise PipelineError(f"{path} is not a model of this project ({error})") from None
@@ -50,14 +63,35 @@ def read(path: Path) -> Network:
 
 
 def _layers(arrays: Mapping[str, np.ndarray], part: str) -> Layers:
+    """The layers in their order. Convolutions halve the image's side, or double it."""
     names = [name for name in arrays if name.startswith(f"{part}.") and name.endswith(".weight")]
     names.sort(key=lambda name: int(name.split(".")[1]))
-    return tuple((inputs, outputs) for outputs, inputs in (arrays[name].shape for name in names))
+    layers: list[Layer] = []
+    side = 28 if part == "encoder" else 7
+    for name in names:
+        weight = arrays[name]
+        bias = arrays.get(name.replace(".weight", ".bias"))
+        parameters = weight.size + (0 if bias is None else bias.size)
+        if weight.ndim == 2:
+            outputs, inputs = weight.shape
+            layers.append(Layer("Linear", (inputs,), (outputs,), parameters))
+        elif part == "encoder":
+            outputs, inputs = weight.shape[:2]
+            shapes = (inputs, side, side), (outputs, side := side // 2, side)
+            layers.append(Layer("Convolution", *shapes, parameters))
+        else:
+            inputs, outputs = weight.shape[:2]
+            shapes = (inputs, side, side), (outputs, side := side * 2, side)
+            layers.append(Layer("Transposed convolution", *shapes, parameters))
+    counted = sum(layer.parameters for layer in layers)
+    everything = sum(array.size for name, array in arrays.items() if name.startswith(f"{part}."))
+    last = layers.pop()  # a bias that stands alone is the last layer's
+    return *layers, replace(last, parameters=last.parameters + everything - counted)
 
 
 def parameters(layers: Layers) -> int:
     """The number of weights and biases."""
-    return sum((inputs + 1) * outputs for inputs, outputs in layers)
+    return sum(layer.parameters for layer in layers)
 
 
 def draw(network: Network) -> dict[str, Figure]:
@@ -73,7 +107,13 @@ def encoder(network: Network) -> Figure:
     figure, axes, y = _stack(title, network, layers, "image $x$", DATA, ENCODER)
     for x, name in ((2.4, "mean $\\mu$"), (WIDTH - 2.4, r"log-variance $\log\,\sigma^2$")):
         _arrow(axes, (WIDTH / 2, y), (x, y - GAP))
-        _box(axes, (x, y - GAP - TALL / 2), (2.7, TALL), _shaped(name, layers[-1][1] // 2), LATENT)
+        _box(
+            axes,
+            (x, y - GAP - TALL / 2),
+            (2.7, TALL),
+            _shaped(name, layers[-1].outputs[0] // 2),
+            LATENT,
+        )
     return figure
 
 
@@ -83,7 +123,7 @@ def decoder(network: Network) -> Figure:
     layers = network.decoder
     title = rf"Decoder $p(x|z)$: {parameters(layers):,} parameters"
     figure, axes, y = _stack(title, network, layers, "latent vector $z$", LATENT, DECODER)
-    x, pixels = WIDTH / 2, layers[-1][1]
+    x, pixels = WIDTH / 2, prod(layers[-1].outputs)
     _arrow(axes, (x, y), (x, y - GAP), f"logits (batch, {pixels})")
     name = _shaped("sigmoid: pixel probabilities", pixels)
     _box(axes, (x, y - GAP - TALL / 2), (2.7, TALL), name, DATA)
@@ -98,14 +138,19 @@ def _stack(
     figure, axes = _canvas(y + 0.45, title)
     x = WIDTH / 2
     _box(axes, (x, y - TALL / 2), (2.7, TALL), start, outer)
-    widest = max(log2(size + 1) for layer in layers for size in layer)
+    widest = max(
+        log2(prod(shape) + 1) for layer in layers for shape in (layer.inputs, layer.outputs)
+    )
     for layer in layers:
         y -= TALL
         then = "" if layer is layers[-1] else f", {network.activation}"
-        text = f"Linear {layer[0]} → {layer[1]}{then}\n{parameters((layer,)):,} parameters"
-        _arrow(axes, (x, y), (x, y - GAP), f"(batch, {layer[0]})")
+        sizes = f"{layer.inputs[0]} → {layer.outputs[0]}"
+        text = f"{layer.kind} {sizes}{then}\n{layer.parameters:,} parameters"
+        _arrow(axes, (x, y), (x, y - GAP), f"(batch, {', '.join(map(str, layer.inputs))})")
         y -= GAP
-        top, bottom = (1.3 + 1.3 * log2(size + 1) / widest for size in layer)
+        top, bottom = (
+            1.3 + 1.3 * log2(prod(shape) + 1) / widest for shape in (layer.inputs, layer.outputs)
+        )
         corners = [(x - top, y), (x + top, y), (x + bottom, y - TALL), (x - bottom, y - TALL)]
         _shape(axes, corners, (x, y - TALL / 2), text, inner)
     return figure, axes, y - TALL
@@ -114,7 +159,7 @@ def _stack(
 @styled
 def vae(network: Network) -> Figure:
     """The whole model, from left to right."""
-    pixels, latent = network.encoder[0][0], network.decoder[0][0]
+    pixels, latent = prod(network.encoder[0].inputs), network.decoder[0].inputs[0]
     total = parameters(network.encoder) + parameters(network.decoder)
     narrow = 0.16 * (len(network.encoder) + 7) + 0.2
     wide = narrow + 0.9
@@ -166,10 +211,18 @@ def _funnel(
     x, y = centre
     left, right = (height / 2 for height in heights)
     corners = [(x - 0.6, y - left), (x - 0.6, y + left), (x + 0.6, y + right), (x + 0.6, y - right)]
-    hidden = [f"→ {outputs}, {network.activation}" for _, outputs in layers[:-1]]
-    sizes = [f"{layers[0][0]}", *hidden, f"→ {layers[-1][1]}"]
+    hidden = [
+        f"→ {_times(layer.outputs)}"
+        + (f", {network.activation}" if len(layer.outputs) == 1 else "")
+        for layer in layers[:-1]  # a shape of an image leaves no room
+    ]
+    sizes = [_times(layers[0].inputs), *hidden, f"→ {_times(layers[-1].outputs)}"]
     lines = [title, "", *sizes, "", f"{parameters(layers):,}\nparameters"]
     _shape(axes, corners, centre, "\n".join(lines), colours)
+
+
+def _times(shape: Shape) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _shaped(name: str, size: int) -> str:

@@ -1,16 +1,19 @@
 """What a trained model is worth on the test set, and the arrays that the plots are drawn from."""
 
+import hashlib
 import math
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_vae import elbo, marginal, runtime
+from mnist_vae import dataset, elbo, marginal, probe, runtime
 from mnist_vae.errors import PipelineError
-from mnist_vae.model import VAE
+from mnist_vae.model import PIXELS, VAE
 
+BITS = PIXELS * math.log(2)  # nats per image -> bits per pixel
 ACTIVE = 0.01  # Burda et al. 2015, section 5.2: a unit is active if Var_x(E[z|x]) is above this
 
 
@@ -24,6 +27,7 @@ class EvaluationParams:
     iwae_samples: int
     quadrature_points: int
     quadrature_extent: float
+    knn_neighbours: int
     picture_seed: int
     manifold_size: int
     manifold_extent: float
@@ -70,12 +74,17 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
 
 
 def evaluate(
-    model: VAE, x: Tensor, labels: np.ndarray, params: EvaluationParams
+    model: VAE,
+    x: Tensor,
+    labels: np.ndarray,
+    train: tuple[Tensor, np.ndarray],
+    params: EvaluationParams,
 ) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     """Metrics (nats per image, +- standard error over the images) and arrays for the plots.
 
-    x (N, 784): the test observations, on the model's device. The metrics stand under the name of
-    the protocol, since figures of two protocols must not be compared.
+    x (N, 784): the test observations, on the model's device. train: the training set's
+    intensities (M, 784) and labels, for the classifiers on the latent means. The metrics stand
+    under the name of the protocol, since figures of two protocols must not be compared.
     """
     posterior = infer(model, x)
     rate = posterior.kl_per_unit.sum(-1, dtype=torch.float64)
@@ -84,9 +93,19 @@ def evaluate(
     variance = posterior.mean.var(0)
     metrics: dict[str, object] = {}
     for name, values in (("elbo", per_image), ("rate", rate), ("distortion", loss)):
-        metrics[f"test_{name}"], metrics[f"test_{name}_se"] = mean_and_error(values)
+        metrics |= _named(f"test_{name}", values)
     metrics["active_units"] = int((variance > ACTIVE).sum())
-    metrics |= log_likelihood(model, x, posterior, params)
+    metrics |= log_likelihood(model, x, posterior, per_image, params)
+    metrics |= probe.accuracies(
+        train_means(model, train[0], params),
+        train[1],
+        _numpy(posterior.mean),
+        labels,
+        params.knn_neighbours,
+    )
+    if params.likelihood == "binarized":
+        pixels = _numpy(x.to(torch.uint8)).tobytes()
+        metrics["test_set_sha256"] = hashlib.sha256(pixels).hexdigest()
     arrays = {
         "labels": labels,
         "latent_mean": posterior.mean,
@@ -103,35 +122,54 @@ def evaluate(
 
 
 def log_likelihood(
-    model: VAE, x: Tensor, posterior: Posterior, params: EvaluationParams
+    model: VAE, x: Tensor, posterior: Posterior, bound: Tensor, params: EvaluationParams
 ) -> dict[str, object]:
     """The bounds and values of log p(x) that the parameters ask for; none where they say 0.
 
+    bound (N,): the ELBO of each image. Each tighter figure comes with its distance to the ones
+    below it, with a standard error of its own: the images' differences vary less than they do.
+
     Raises PipelineError if quadrature is asked for with other than two latent units.
     """
-    metrics: dict[str, object] = {}
     if params.quadrature_points and model.params.latent_dim != 2:
         raise PipelineError(
             f"quadrature_points is {params.quadrature_points}, but quadrature needs latent_dim 2 "
             f"and this model has {model.params.latent_dim}; set quadrature_points to 0"
         )
+    metrics: dict[str, object] = {}
+    figures = {"elbo": bound}
     if params.iwae_samples:
-        name = f"test_iwae_{params.iwae_samples}"
-        bounds = marginal.iwae(
-            model,
-            x,
-            posterior.mean,
-            posterior.log_variance,
-            params.iwae_samples,
-            params.evaluation_seed,
+        samples, seed = params.iwae_samples, params.evaluation_seed
+        figures[f"iwae_{samples}"] = marginal.iwae(
+            model, x, posterior.mean, posterior.log_variance, samples, seed
         )
-        metrics[name], metrics[f"{name}_se"] = mean_and_error(bounds)
     if params.quadrature_points:
         exact = marginal.quadrature(model, x, params.quadrature_points, params.quadrature_extent)
-        metrics["test_log_px"], metrics["test_log_px_se"] = mean_and_error(exact.log_px)
+        figures["log_px"] = exact.log_px
         metrics["quadrature_truncation"] = exact.truncation
         metrics["quadrature_resolution"] = exact.resolution
+    for name, values in figures.items():
+        if name != "elbo":
+            metrics |= _named(f"test_{name}", values)
+        if params.likelihood == "binarized":  # a probability of pixels, so that it has bits
+            metrics[f"test_{name}_bits_per_dimension"] = -values.mean().item() / BITS
+    for (lower, below), (upper, above) in combinations(figures.items(), 2):
+        metrics |= _named(f"test_{upper}_minus_{lower}", above - below)
     return metrics
+
+
+def _named(name: str, values: Tensor) -> dict[str, object]:
+    mean, error = mean_and_error(values)
+    return {name: mean, f"{name}_se": error}
+
+
+def train_means(model: VAE, intensities: Tensor, params: EvaluationParams) -> np.ndarray:
+    """Means of q(z|x) of the training images (M, 784) -> (M, L), binarized once if the test is."""
+    device = next(model.parameters()).device
+    x = intensities.to(device)
+    if params.likelihood == "binarized":
+        x = dataset.draw(x, runtime.generator(params.evaluation_seed, "probe", device))
+    return _numpy(infer(model, x).mean)
 
 
 @torch.no_grad()

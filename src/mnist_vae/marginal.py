@@ -1,7 +1,7 @@
 """The marginal log-likelihood log p(x): an importance-weighted bound and, for two units, the value.
 
 Both stream over their samples or grid points in chunks, so that memory does not grow with their
-number, and add up in float64.
+number, and add up in float64. Nearly all of their time goes into the decoder's matmuls.
 """
 
 import math
@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
+from tqdm import tqdm, trange
 
 from mnist_vae import elbo, runtime
 from mnist_vae.model import VAE
 
-ROWS = 6000  # decoder inputs at a time: 19 MB of logits, large enough for the matmul's full rate
+# Decoder inputs at a time: on a CPU few enough for its cache to keep their logits (3.2 MB) until
+# they are used up, on a GPU enough to fill it (100 MB of logits).
+ROWS = {"cpu": 1000, "cuda": 32_768}
 
 
 @torch.no_grad()
@@ -26,29 +28,35 @@ def iwae(
     A lower bound of log p(x) in expectation, tight as k grows (Burda et al. 2015, theorem 1).
     x (N, 784); mean, log_variance (N, L).
     """
-    noise = runtime.generator(seed, "iwae", x.device)
-    together = max(1, min(samples, ROWS // 50))  # samples of one image that share a chunk
-    chunk = max(1, ROWS // together)
-    bounds = torch.empty(len(x), dtype=torch.float64, device=x.device)
-    for start in tqdm(range(0, len(x), chunk), desc=f"IWAE-{samples}", unit="chunk", disable=None):
-        part = slice(start, start + chunk)
-        total = torch.full_like(bounds[part], -math.inf)
-        for first in range(0, samples, together):
-            count = min(together, samples - first)
-            shape = (count, *mean[part].shape)
-            z = elbo.reparameterize(
-                mean[part],
-                log_variance[part],
-                torch.randn(shape, generator=noise, device=x.device),
-            )
-            log_weights = (
-                elbo.log_px_z(model.decode(z), x[part])
-                + elbo.log_standard_normal(z)
-                - elbo.log_normal(z, mean[part], log_variance[part])
-            )
-            total = torch.logaddexp(total, torch.logsumexp(log_weights.double(), 0))
-        bounds[part] = total - math.log(samples)
-    return bounds
+    generator = runtime.generator(seed, "iwae", x.device)
+    rows = ROWS[x.device.type]
+    bounds = torch.full((len(x),), -math.inf, dtype=torch.float64, device=x.device)
+    log_variances = log_variance.sum(-1)
+    deviation = torch.exp(0.5 * log_variance)
+    for image in trange(len(x), desc=f"IWAE-{samples}", unit="image", disable=None):
+        for first in range(0, samples, rows):
+            shape = (min(rows, samples - first), mean.shape[1])
+            noise = torch.randn(shape, generator=generator, device=x.device)
+            z = torch.addcmul(mean[image], deviation[image], noise)
+            log_weights = _log_px_z(model.decode(z), x[image]).double()
+            # log p(z) - log q(z|x), where (z - mean) / deviation is the noise
+            squares = noise.square_().sum(-1) - z.square_().sum(-1)
+            log_weights += 0.5 * (squares + log_variances[image])
+            bounds[image] = torch.logaddexp(bounds[image], torch.logsumexp(log_weights, 0))
+    return bounds - math.log(samples)
+
+
+def _log_px_z(logits: Tensor, x: Tensor) -> Tensor:
+    """elbo.log_px_z of one image (784,), at a third of its time on a CPU; uses the logits up.
+
+    With softplus(l) = (l + |l|) / 2 - log sigmoid(|l|), and one logarithm for the product of 56
+    sigmoids: each is at least 1/2, so that it cannot underflow.
+    """
+    linear = logits @ (x - 0.5)
+    size = logits.abs_()
+    linear -= 0.5 * size.sum(-1)
+    product = size.sigmoid_().unflatten(-1, (8, 98)).prod(-2).unflatten(-1, (7, 14)).prod(-2)
+    return linear.add_(product.log_().sum(-1))
 
 
 @dataclass(frozen=True)
@@ -69,30 +77,26 @@ def quadrature(model: VAE, x: Tensor, points: int, extent: float) -> Quadrature:
     that it has. One matmul of (N, 784) with (784, points^2) does the work.
     """
     axis = torch.linspace(-extent, extent, points, device=x.device)
-    index = torch.arange(points, device=x.device)
-    border = (index == 0) | (index == points - 1)
-    columns = max(1, ROWS // points)
-    sums = {
-        name: torch.full((len(x),), -math.inf, dtype=torch.float64, device=x.device)
-        for name in ("all", "border", "coarse")
-    }
-    for first in tqdm(range(0, points, columns), desc="quadrature", unit="chunk", disable=None):
-        inner = index[first : first + columns]
-        z = torch.cartesian_prod(axis[inner], axis)
-        on_border = (border[inner][:, None] | border).flatten()
-        coarse = ((inner % 2 == 0)[:, None] & (index % 2 == 0)).flatten()
+    rows = ROWS[x.device.type]
+    # Three sums: over all points, the border, and every second point of both axes.
+    sums = torch.full((len(x), 3), -math.inf, dtype=torch.float64, device=x.device)
+    for first in tqdm(range(0, points**2, rows), desc="quadrature", unit="chunk", disable=None):
+        index = torch.arange(first, min(first + rows, points**2), device=x.device)
+        i, j = index // points, index % points
+        border = (i == 0) | (i == points - 1) | (j == 0) | (j == points - 1)
+        coarse = (i % 2 == 0) & (j % 2 == 0)
+        members = torch.stack([torch.ones_like(border), border, coarse], 1).to(x.dtype)
+        z = torch.stack([axis[i], axis[j]], 1)
         logits = model.decode(z)
         constant = elbo.log_standard_normal(z) - elbo.softplus(logits).sum(-1)
-        for start in range(0, len(x), 1000):
-            part = slice(start, start + 1000)
+        for start in range(0, len(x), rows):
+            part = slice(start, start + rows)
             log_joint = torch.addmm(constant, x[part], logits.T)
-            for name, mask in (("all", None), ("border", on_border), ("coarse", coarse)):
-                chosen = log_joint if mask is None else log_joint[:, mask]
-                if chosen.shape[1]:
-                    added = torch.logsumexp(chosen, 1).double()
-                    sums[name][part] = torch.logaddexp(sums[name][part], added)
-    cell = 2 * math.log(2 * extent / (points - 1))
-    log_px = sums["all"] + cell
-    truncation = torch.logaddexp(sums["all"], sums["border"]) - sums["all"]
-    resolution = (sums["coarse"] + 2 * math.log(2) - sums["all"]).abs()
+            highest = log_joint.amax(1, keepdim=True)
+            added = log_joint.sub_(highest).exp_() @ members
+            sums[part] = torch.logaddexp(sums[part], added.double().log() + highest)
+    whole, border_sum, coarse_sum = sums.unbind(1)
+    log_px = whole + 2 * math.log(2 * extent / (points - 1))
+    truncation = torch.logaddexp(whole, border_sum) - whole
+    resolution = (coarse_sum + 2 * math.log(2) - whole).abs()
     return Quadrature(log_px, truncation.mean().item(), resolution.mean().item())

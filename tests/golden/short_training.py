@@ -40,12 +40,15 @@ PARAMS = training.TrainingParams(
 def environment() -> dict[str, str]:
     """What the last bits depend on."""
     listed = Path("/proc/cpuinfo")
-    lines = listed.read_text().splitlines() if listed.exists() else []
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    lines = reversed(listed.read_text().splitlines() if listed.exists() else [])
+    cpu = {
+        name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
+    kind = ("model name", "cpu family", "model", "stepping", "cache size")  # oneDNN looks at these
     return {
         "torch": torch.__version__,
         "machine": platform.machine(),
-        "cpu": models[0] if models else platform.processor(),
+        "cpu": ", ".join(cpu[name] for name in kind if name in cpu) or platform.processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "threads": str(torch.get_num_threads()),
     }
@@ -58,7 +61,11 @@ def train(raw: Path, threads: int) -> dict[str, object]:
     content = (raw / "t10k-images-idx3-ubyte").read_bytes()
     pixels = preprocess.parse_idx(content, shape, "t10k-images").reshape(shape[0], -1)
     images = torch.from_numpy(pixels.copy()).to(torch.float32).div_(255)
-    vae = model.VAE(model.ModelParams(latent_dim=2, hidden_sizes=(512, 512), activation="relu"))
+    vae = model.VAE(
+        model.ModelParams(
+            latent_dim=2, hidden_sizes=(512, 512), activation="relu", architecture="mlp"
+        )
+    )
     mean = images[:IMAGES].mean(0)
     model.initialize(vae, PARAMS.weight_init, mean, runtime.generator(PARAMS.seed, "weights"))
     with tempfile.TemporaryDirectory() as folder:

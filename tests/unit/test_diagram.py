@@ -8,21 +8,48 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mnist_vae import diagram
-from mnist_vae.diagram import Network
+from mnist_vae import diagram, model
+from mnist_vae.diagram import Layer, Network
 from mnist_vae.errors import PipelineError
 from mnist_vae.files import write_arrays
+from mnist_vae.model import ModelParams
+
+
+def linear(*sizes: int) -> tuple[Layer, ...]:
+    return tuple(
+        Layer("Linear", (inputs,), (outputs,), (inputs + 1) * outputs)
+        for inputs, outputs in pairwise(sizes)
+    )
 
 
 def network(latent_dim: int = 2, hidden: tuple[int, ...] = (512, 512)) -> Network:
-    encoder = tuple(pairwise((784, *hidden, 2 * latent_dim)))
-    return Network(encoder, tuple(pairwise((latent_dim, *hidden[::-1], 784))), "ReLU")
+    encoder, decoder = linear(784, *hidden, 2 * latent_dim), linear(latent_dim, *hidden[::-1], 784)
+    return Network(encoder, decoder, "ReLU")
+
+
+def conv(latent_dim: int, hidden: tuple[int, ...]) -> Network:
+    wide, deep, *units = hidden
+    flat = deep * 49
+    return Network(
+        (
+            Layer("Convolution", (1, 28, 28), (wide, 14, 14), 17 * wide),
+            Layer("Convolution", (wide, 14, 14), (deep, 7, 7), (16 * wide + 1) * deep),
+            *linear(flat, *units, 2 * latent_dim),
+        ),
+        (
+            *linear(latent_dim, *units[::-1], flat),
+            Layer("Transposed convolution", (deep, 7, 7), (wide, 14, 14), (16 * deep + 1) * wide),
+            Layer("Transposed convolution", (wide, 14, 14), (1, 28, 28), 16 * wide + 784),
+        ),
+        "ReLU",
+    )
 
 
 def store(path: Path, shown: Network, metadata: dict[str, str] | None) -> Path:
     weights: dict[str, np.ndarray] = {}
     for part, layers in (("decoder", shown.decoder), ("encoder", shown.encoder)):
-        for index, (inputs, outputs) in enumerate(layers):
+        for index, layer in enumerate(layers):
+            inputs, outputs = layer.inputs[0], layer.outputs[0]
             weights[f"{part}.{2 * index}.weight"] = np.zeros((outputs, inputs), np.float32)
             weights[f"{part}.{2 * index}.bias"] = np.zeros(outputs, np.float32)
     write_arrays(path, weights, metadata)
@@ -39,6 +66,19 @@ def test_the_architecture_is_read_from_the_weights(hidden: tuple[int, ...], tmp_
     assert diagram.read(path) == network(5, hidden)
 
 
+@pytest.mark.parametrize("hidden", [(3, 5), (32, 64, 256), (4, 4, 20, 10)])
+def test_convolutions_are_read_from_the_weights(hidden: tuple[int, ...], tmp_path: Path) -> None:
+    path = tmp_path / "vae.safetensors"
+    vae = model.VAE(ModelParams(5, hidden, "relu", "conv"))
+    model.save(vae, path)
+    shown = diagram.read(path)
+    assert shown == conv(5, hidden)
+    total = diagram.parameters(shown.encoder) + diagram.parameters(shown.decoder)
+    assert total == sum(weight.numel() for weight in vae.parameters())
+    assert "Convolution 1 → " in texts(diagram.draw(shown)["encoder"])
+    assert "(batch, 1, 28, 28)" in texts(diagram.draw(shown)["encoder"])
+
+
 @pytest.mark.parametrize(
     "shown",
     [
@@ -46,8 +86,11 @@ def test_the_architecture_is_read_from_the_weights(hidden: tuple[int, ...], tmp_
         network(1, (1,)),
         network(512, (8192,) * 8),
         network(16, (1000, 500, 250, 125)),
+        conv(2, (32, 64, 256)),
+        conv(1, (1, 1)),
+        conv(512, (8192,) * 8),
     ],
-    ids=["default", "smallest", "largest", "deep"],
+    ids=["default", "smallest", "largest", "deep", "conv", "smallest conv", "largest conv"],
 )
 def test_texts_are_inside_their_boxes_and_apart(shown: Network) -> None:
     for name, drawn in diagram.draw(shown).items():

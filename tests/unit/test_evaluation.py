@@ -1,14 +1,16 @@
 """The estimators against what must come out, and the pictures' arrays against their description."""
 
+import hashlib
 import math
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from mnist_vae import dataset, evaluation, model, preprocess
+from mnist_vae import dataset, evaluation, model, preprocess, probe
 from mnist_vae.errors import PipelineError
 from mnist_vae.evaluation import EvaluationParams
 from mnist_vae.model import VAE, ModelParams
@@ -21,6 +23,7 @@ PARAMS = EvaluationParams(
     iwae_samples=0,
     quadrature_points=0,
     quadrature_extent=5.0,
+    knn_neighbours=3,
     picture_seed=0,
     manifold_size=5,
     manifold_extent=2.0,
@@ -30,14 +33,17 @@ PARAMS = EvaluationParams(
 LABELS = np.arange(60, dtype=np.uint8) % 10
 
 
-def vae(latent_dim: int = 2) -> VAE:
-    network = VAE(ModelParams(latent_dim, (8,), "tanh"))
+def vae(latent_dim: int = 2, hidden: int = 8) -> VAE:
+    network = VAE(ModelParams(latent_dim, (hidden,), "tanh", "mlp"))
     model.initialize(network, "glorot", None, torch.Generator().manual_seed(0))
     return network.eval()
 
 
 def digits() -> torch.Tensor:
     return torch.rand((60, 784), generator=torch.Generator().manual_seed(1))
+
+
+TRAIN = (digits(), LABELS)
 
 
 def blind(mean_image: torch.Tensor) -> VAE:
@@ -51,7 +57,7 @@ def blind(mean_image: torch.Tensor) -> VAE:
 
 
 def test_elbo_is_minus_rate_and_distortion_with_standard_errors() -> None:
-    metrics, arrays = evaluation.evaluate(vae(), digits(), LABELS, PARAMS)
+    metrics, arrays = evaluation.evaluate(vae(), digits(), LABELS, TRAIN, PARAMS)
     test = metrics["greyscale"]
     assert isinstance(test, dict)
     assert test["test_elbo"] == pytest.approx(-(test["test_rate"] + test["test_distortion"]))
@@ -63,11 +69,11 @@ def test_elbo_is_minus_rate_and_distortion_with_standard_errors() -> None:
 
 def test_evaluation_repeats_and_more_samples_agree() -> None:
     network, x = vae(), digits()
-    first = evaluation.evaluate(network, x, LABELS, PARAMS)
-    again = evaluation.evaluate(network, x, LABELS, PARAMS)
+    first = evaluation.evaluate(network, x, LABELS, TRAIN, PARAMS)
+    again = evaluation.evaluate(network, x, LABELS, TRAIN, PARAMS)
     assert first[0] == again[0]
     assert all(np.array_equal(first[1][name], again[1][name]) for name in first[1])
-    many, _ = evaluation.evaluate(network, x, LABELS, replace(PARAMS, elbo_samples=400))
+    many, _ = evaluation.evaluate(network, x, LABELS, TRAIN, replace(PARAMS, elbo_samples=400))
     assert many["greyscale"]["test_elbo"] == pytest.approx(  # type: ignore[index]
         first[0]["greyscale"]["test_elbo"],  # type: ignore[index]
         abs=0.5,
@@ -76,22 +82,67 @@ def test_evaluation_repeats_and_more_samples_agree() -> None:
 
 def test_bounds_of_the_likelihood_are_measured_where_asked_for() -> None:
     asked = replace(PARAMS, iwae_samples=50, quadrature_points=81, likelihood="binarized")
-    metrics, _ = evaluation.evaluate(vae(), digits().round(), LABELS, asked)
+    metrics, _ = evaluation.evaluate(vae(), digits().round(), LABELS, TRAIN, asked)
     test = metrics["binarized"]
     assert isinstance(test, dict)
     assert (
         test["test_elbo"] < test["test_iwae_50"] < test["test_log_px"] + 3 * test["test_iwae_50_se"]
     )
     assert test["quadrature_resolution"] < 0.01
+    for upper, lower in combinations(("log_px", "iwae_50", "elbo"), 2):
+        gap = test[f"test_{upper}_minus_{lower}"]
+        assert gap == pytest.approx(test[f"test_{upper}"] - test[f"test_{lower}"])
+        assert test[f"test_{upper}_minus_{lower}_se"] > 0
+    for name in ("elbo", "iwae_50", "log_px"):
+        bits = test[f"test_{name}_bits_per_dimension"]
+        assert -784 * bits == pytest.approx(test[f"test_{name}"] / math.log(2))
     with pytest.raises(PipelineError, match="latent_dim 2"):
-        evaluation.evaluate(vae(3), digits(), LABELS, asked)
+        evaluation.evaluate(vae(3), digits(), LABELS, TRAIN, asked)
 
 
-def test_metrics_stand_under_their_protocol() -> None:
-    metrics, _ = evaluation.evaluate(
-        vae(), digits(), LABELS, replace(PARAMS, likelihood="binarized")
-    )
+def test_metrics_stand_under_their_protocol_and_name_its_test_set() -> None:
+    binarized = replace(PARAMS, likelihood="binarized")
+    x = digits().round()
+    metrics, _ = evaluation.evaluate(vae(), x, LABELS, TRAIN, binarized)
     assert list(metrics) == ["binarized"]
+    test = metrics["binarized"]
+    assert isinstance(test, dict)
+    assert test["test_set_sha256"] == hashlib.sha256(bytes(map(int, x.flatten()))).hexdigest()
+    greyscale, _ = evaluation.evaluate(vae(), digits(), LABELS, TRAIN, PARAMS)
+    # A density of intensities it is not: no bits, and its test set is the files'.
+    assert not [name for name in greyscale["greyscale"] if "bits" in name or "sha" in name]  # type: ignore[attr-defined]
+
+
+def test_classifiers_on_the_latent_means_follow_the_classes(
+    mnist_raw: Path, tmp_path: Path
+) -> None:
+    # An untrained encoder is a random projection, which keeps distances: far better than chance.
+    preprocess.preprocess(PreprocessParams(55_000, 0, 0), mnist_raw, tmp_path)
+    x, labels = dataset.load_intensities("test", tmp_path), dataset.load_labels("test", tmp_path)
+    train = dataset.load_intensities("train", tmp_path), dataset.load_labels("train", tmp_path)
+    network = vae(32, 200)
+    for likelihood in ("greyscale", "binarized"):
+        asked = replace(PARAMS, likelihood=likelihood)
+        metrics, _ = evaluation.evaluate(network, x[:1000], labels[:1000], train, asked)
+        test = metrics[likelihood]
+        assert isinstance(test, dict)
+        assert test["test_knn_accuracy"] > 0.6
+        assert test["test_linear_probe_accuracy"] > 0.6
+        shuffled = train[0], np.roll(train[1], 1)
+        chance, _ = evaluation.evaluate(network, x[:1000], labels[:1000], shuffled, asked)
+        assert chance[likelihood]["test_knn_accuracy"] < 0.2  # type: ignore[index]
+        assert chance[likelihood]["test_linear_probe_accuracy"] < 0.2  # type: ignore[index]
+
+
+def test_knn_is_a_vote_and_takes_what_there_is() -> None:
+    train = np.array([[0.0], [1.0], [1.1], [9.0]], np.float32)
+    votes = np.array([3, 5, 5, 7], np.uint8)
+    test, labels = np.array([[0.1], [9.1]], np.float32), np.array([3, 7], np.uint8)
+    accuracy = {
+        k: probe.accuracies(train, votes, test, labels, k)["test_knn_accuracy"]
+        for k in (1, 3, 1000)
+    }
+    assert accuracy == {1: 1.0, 3: 0.0, 1000: 0.0}
 
 
 def test_constants_of_the_test_set(mnist_raw: Path, tmp_path: Path) -> None:
@@ -101,7 +152,7 @@ def test_constants_of_the_test_set(mnist_raw: Path, tmp_path: Path) -> None:
     x = dataset.load_observations("test", "greyscale", tmp_path)
     mean_image = dataset.load_intensities("train", tmp_path).mean(0)
     labels = dataset.load_labels("test", tmp_path)
-    metrics, _ = evaluation.evaluate(blind(mean_image), x, labels, PARAMS)
+    metrics, _ = evaluation.evaluate(blind(mean_image), x, labels, TRAIN, PARAMS)
     test = metrics["greyscale"]
     assert isinstance(test, dict)
     assert test["test_elbo"] == pytest.approx(-205.83, abs=0.1)
@@ -112,7 +163,7 @@ def test_constants_of_the_test_set(mnist_raw: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 3, 7])
 def test_shapes_of_the_arrays(latent_dim: int) -> None:
-    _, arrays = evaluation.evaluate(vae(latent_dim), digits(), LABELS, PARAMS)
+    _, arrays = evaluation.evaluate(vae(latent_dim), digits(), LABELS, TRAIN, PARAMS)
     shapes = {name: array.shape for name, array in arrays.items()}
     assert shapes["latent_mean"] == (60, latent_dim)
     assert shapes["kl_per_unit"] == shapes["active"] == shapes["mean_variance"] == (latent_dim,)
@@ -131,7 +182,7 @@ def test_the_grid_goes_right_along_its_first_unit_and_up_along_its_second() -> N
     with torch.no_grad():
         # Make unit 1 constant, so that units 0 and 2 are the most active ones.
         network.encoder[-1].weight[1] = 0
-    _, arrays = evaluation.evaluate(network, x, LABELS, PARAMS)
+    _, arrays = evaluation.evaluate(network, x, LABELS, TRAIN, PARAMS)
     assert arrays["manifold_units"].tolist() == [0, 2]
     assert arrays["manifold_axis"].tolist() == [-2, -1, 0, 1, 2]
     right_top = torch.tensor([2.0, 0.0, 2.0])
@@ -143,8 +194,10 @@ def test_the_grid_goes_right_along_its_first_unit_and_up_along_its_second() -> N
 
 
 def test_picture_seed_moves_the_pictures_and_no_figure() -> None:
-    first, before = evaluation.evaluate(vae(), digits(), LABELS, PARAMS)
-    second, after = evaluation.evaluate(vae(), digits(), LABELS, replace(PARAMS, picture_seed=1))
+    first, before = evaluation.evaluate(vae(), digits(), LABELS, TRAIN, PARAMS)
+    second, after = evaluation.evaluate(
+        vae(), digits(), LABELS, TRAIN, replace(PARAMS, picture_seed=1)
+    )
     assert first == second
     assert not np.array_equal(before["prior_samples"], after["prior_samples"])
     assert np.array_equal(before["manifold"], after["manifold"])

@@ -1,5 +1,6 @@
 """Shapes, initialisation, and weights files that give back the same model or a clear error."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from mnist_vae.errors import PipelineError
 from mnist_vae.files import read_arrays, write_arrays
 from mnist_vae.model import VAE, ModelParams
 
-TINY = ModelParams(latent_dim=3, hidden_sizes=(5, 4), activation="tanh")
+TINY = ModelParams(latent_dim=3, hidden_sizes=(5, 4), activation="tanh", architecture="mlp")
 
 
 def tiny(seed: int = 0) -> VAE:
@@ -22,7 +23,9 @@ def tiny(seed: int = 0) -> VAE:
 
 
 def test_the_tutorials_network_has_its_parameters_and_shapes() -> None:
-    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(512, 512), activation="relu"))
+    vae = VAE(
+        ModelParams(latent_dim=2, hidden_sizes=(512, 512), activation="relu", architecture="mlp")
+    )
     assert sum(weight.numel() for weight in vae.parameters()) == 1_333_012
     x = torch.rand(7, 784)
     mean, log_variance = vae.encode(x)
@@ -68,7 +71,7 @@ def test_save_and_load_give_the_same_model(
     tmp_path_factory: pytest.TempPathFactory, latent: int, sizes: list[int], activation: str
 ) -> None:
     path = tmp_path_factory.mktemp("model") / "vae.safetensors"
-    vae = VAE(ModelParams(latent, tuple(sizes), activation))
+    vae = VAE(ModelParams(latent, tuple(sizes), activation, "mlp"))
     model.save(vae, path)
     loaded = model.load(path)
     assert loaded.params == vae.params
@@ -98,3 +101,74 @@ def test_damaged_or_foreign_weights_are_named(tmp_path: Path) -> None:
     write_arrays(path, arrays)
     with pytest.raises(PipelineError, match="not a model of this project"):
         model.load(path)
+
+
+CONV = ModelParams(latent_dim=3, hidden_sizes=(4, 6, 10), activation="relu", architecture="conv")
+
+
+def test_convolutions_have_the_same_interface() -> None:
+    vae = VAE(CONV)
+    for lead in ((), (2,), (3, 2)):
+        mean, log_variance = vae.encode(torch.rand(*lead, 784))
+        assert mean.shape == log_variance.shape == (*lead, 3)
+        assert vae.decode(mean).shape == (*lead, 784)
+    x = torch.rand(3, 2, 784)
+    torch.testing.assert_close(vae(x)[1, 0], vae(x[1, 0]))
+
+
+def test_convolutions_see_neighbours_and_start_from_the_mean_image() -> None:
+    vae, mean_image = VAE(CONV), torch.rand(784)
+    for scheme in ("glorot", "lecun"):
+        model.initialize(vae, scheme, mean_image, torch.Generator().manual_seed(0))
+        shift = vae.decoder.get_parameter(f"{len(vae.decoder) - 1}.bias")
+        torch.testing.assert_close(torch.sigmoid(shift), mean_image.clamp(1e-3, 1 - 1e-3))
+        assert (vae.decode(torch.zeros(3)) - shift).abs().max() < 1  # glorot: 0
+    features = vae.encoder[:2](torch.zeros(1, 784))
+    x = torch.zeros(1, 784)
+    x[0, 28 * 14 + 14] = 1.0  # one pixel reaches 2 x 2 of the 14 x 14 outputs
+    assert ((vae.encoder[:2](x) - features).abs().amax(1) > 0).sum() == 4
+
+
+@pytest.mark.parametrize("scheme", ["lecun", "glorot"])
+@pytest.mark.parametrize("architecture", [TINY, CONV], ids=["mlp", "conv"])
+def test_initial_activations_neither_vanish_nor_explode(
+    scheme: str, architecture: ModelParams
+) -> None:
+    vae = VAE(replace(architecture, hidden_sizes=(32, 32, 32), latent_dim=16))
+    model.initialize(vae, scheme, None, torch.Generator().manual_seed(0))
+    logits = vae.decode(torch.randn(100, 16, generator=torch.Generator().manual_seed(1)))
+    assert 0.01 < logits.var(0).mean() ** 0.5 < 3
+
+
+def test_weights_of_convolutions_are_saved_and_exported(tmp_path: Path) -> None:
+    vae = VAE(CONV).eval()
+    model.save(vae, tmp_path / "vae.safetensors")
+    loaded = model.load(tmp_path / "vae.safetensors")
+    assert loaded.params == CONV
+    x = torch.rand(5, 784)
+    assert torch.equal(loaded(x), vae(x))
+    # As tracking does: any number of images, without this project's code.
+    batch = torch.export.Dim("batch")
+    for network, size in ((vae, 784), (vae.decoder, 3)):
+        exported = torch.export.export(
+            network, (torch.zeros(2, size),), dynamic_shapes=({0: batch},)
+        ).module()
+        for images in (1, 5):
+            given = torch.rand(images, size)
+            torch.testing.assert_close(exported(given), network(given))
+
+
+def test_one_size_is_too_few_for_convolutions() -> None:
+    with pytest.raises(
+        PipelineError, match=r"hidden_sizes is \[5\], but architecture conv"
+    ) as caught:
+        VAE(replace(CONV, hidden_sizes=(5,)))
+    assert "\n" not in str(caught.value)
+
+
+def test_tanh_is_accurate() -> None:
+    x = torch.linspace(-20, 20, 4001, requires_grad=True)
+    y = model.Tanh()(x)
+    torch.testing.assert_close(y.double(), torch.tanh(x.double()), atol=2e-7, rtol=0)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    torch.testing.assert_close(slope, 1 - torch.tanh(x).square(), atol=5e-7, rtol=0)

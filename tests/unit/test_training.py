@@ -41,6 +41,7 @@ VARIANTS = {
     "noisy encoder": replace(PARAMS, encoder_noise=0.5),
     "several samples": replace(PARAMS, importance_samples=3),
     "iwae": replace(PARAMS, objective="iwae", importance_samples=4, likelihood="binarized"),
+    "dreg": replace(PARAMS, objective="iwae_dreg", importance_samples=4),
     "warm-up": replace(PARAMS, kl_warmup_epochs=1.5, beta=2.0),
     "constant": replace(PARAMS, schedule="constant"),
     "averaged": replace(PARAMS, weight_averaging=0.9),
@@ -54,8 +55,11 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
     return prototypes.repeat(14, 1), prototypes.repeat(2, 1)
 
 
-def new_model(params: TrainingParams) -> VAE:
-    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu"))
+MLP = ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu", architecture="mlp")
+
+
+def new_model(params: TrainingParams, architecture: ModelParams = MLP) -> VAE:
+    vae = VAE(architecture)
     model.initialize(vae, params.weight_init, None, torch.Generator().manual_seed(1))
     return vae
 
@@ -66,12 +70,13 @@ def fit(
     stop_at: int | None = None,
     validate: bool = True,
     begin_at: int = 0,
+    architecture: ModelParams = MLP,
 ) -> tuple[VAE, list[Row]]:
     """Train a tiny model; with `stop_at`, SIGTERM ourselves after so many steps.
 
     It must go on from a checkpoint after `begin_at` steps.
     """
-    vae = new_model(params)
+    vae = new_model(params, architecture)
     train, validation = images()
     saved = Checkpoint(folder / "checkpoint.safetensors", seconds=1e9)
 
@@ -160,7 +165,7 @@ def test_no_flipped_bit_in_a_checkpoint_goes_unnoticed(stopped: Path, data: st.D
     content[data.draw(st.integers(start, end - 1))] ^= 1 << data.draw(st.integers(0, 7))
     path = stopped / "flipped.safetensors"
     path.write_bytes(content)
-    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu"))
+    vae = VAE(MLP)
     before = copy.deepcopy(vae)
     optimizer = torch.optim.Adam(vae.parameters())
     models = {"model": vae, "mean": copy.deepcopy(vae)}
@@ -198,6 +203,15 @@ def test_training_learns(tmp_path: Path) -> None:
     assert history[-1]["validation_elbo"] > -350
     for row in history:
         assert row["train_elbo"] == pytest.approx(-(row["train_rate"] + row["train_distortion"]))
+
+
+@pytest.mark.parametrize("variant", ["elbo", "iwae"])
+def test_convolutions_learn_and_repeat(tmp_path: Path, variant: str) -> None:
+    architecture = ModelParams(2, (3, 4, 12), "relu", "conv")
+    params = replace(VARIANTS[variant], epochs=20)
+    vae, history = fit(params, tmp_path, architecture=architecture)
+    assert history[-1]["validation_elbo"] > history[0]["validation_elbo"] + 20
+    assert same(vae, fit(params, tmp_path, architecture=architecture)[0])
 
 
 def test_what_encoder_and_likelihood_see() -> None:
@@ -261,7 +275,9 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path: Path, fault: float)
 
 
 def test_gradient_of_the_bound_matches_finite_differences() -> None:
-    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(4,), activation="tanh")).double()
+    vae = VAE(
+        ModelParams(latent_dim=2, hidden_sizes=(4,), activation="tanh", architecture="mlp")
+    ).double()
     x = torch.rand(3, 784, dtype=torch.float64)
     bias = vae.encoder[-1].bias
     assert isinstance(bias, torch.Tensor)
@@ -290,8 +306,36 @@ def test_gradient_of_the_bound_matches_finite_differences() -> None:
         assert bias.grad[index].item() == pytest.approx((above - below).item() / 2e-5, rel=1e-4)
 
 
+@pytest.mark.parametrize("beta", [1.0, 0.6])
+def test_the_doubly_reparameterized_gradient_has_the_same_mean_and_less_noise(beta: float) -> None:
+    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(4,), activation="tanh", architecture="mlp"))
+    model.initialize(vae, "lecun", None, torch.Generator().manual_seed(0))
+    x = torch.rand(1, 784, generator=torch.Generator().manual_seed(1)).round().expand(100, -1)
+    encoder = vae.encoder.get_parameter(f"{len(vae.encoder) - 1}.bias")
+    decoder = vae.decoder.get_parameter("0.bias")
+
+    def gradients(objective: str, seed: int) -> tuple[torch.Tensor, torch.Tensor, float]:
+        params = replace(PARAMS, objective=objective, importance_samples=8)
+        noise = torch.Generator().manual_seed(seed)
+        value = training.bound(vae, x, x, params, beta, noise)[0].mean()
+        ours, theirs = torch.autograd.grad(value, [encoder, decoder])
+        return ours, theirs, value.item()
+
+    standard, doubly = (
+        [gradients(objective, seed) for seed in range(100)] for objective in ("iwae", "iwae_dreg")
+    )
+    for one, other in zip(standard, doubly, strict=True):
+        assert one[2] == other[2]
+        torch.testing.assert_close(one[1], other[1])  # the decoder's gradient is the same
+    one, other = (torch.stack([sample[0] for sample in all_]) for all_ in (standard, doubly))
+    error = ((one.var(0) + other.var(0)) / len(one)).sqrt()
+    assert ((one.mean(0) - other.mean(0)).abs() < 4 * error).all()
+    assert one.mean(0).norm() > 10 * error.norm()  # or else the comparison would say nothing
+    assert other.var(0).sum() < 0.8 * one.var(0).sum()
+
+
 def test_averaged_weights_follow_the_weights() -> None:
-    network, mean = (VAE(ModelParams(2, (3,), "relu")) for _ in range(2))
+    network, mean = (VAE(ModelParams(2, (3,), "relu", "mlp")) for _ in range(2))
     before = mean.encoder[0].weight.clone()
     training.average(mean, network, training.EVERY - 1, 0.9)
     assert torch.equal(mean.encoder[0].weight, before)

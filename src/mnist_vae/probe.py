@@ -1,0 +1,34 @@
+"""How much of the classes a representation holds: accuracy of simple classifiers on top of it."""
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+
+def accuracies(
+    train: np.ndarray,
+    train_labels: np.ndarray,
+    test: np.ndarray,
+    test_labels: np.ndarray,
+    neighbours: int,
+) -> dict[str, float]:
+    """Part of the test vectors (M, L) classified correctly after fitting on train (N, L).
+
+    knn: majority of the nearest `neighbours` (Euclidean distance), or of all if there are fewer.
+    linear_probe: logistic regression on standardised units, its L2 penalty 1 / (2 N) per squared
+    weight (scikit-learn's C = 1).
+    """
+    models = {
+        "knn": KNeighborsClassifier(min(neighbours, len(train))),
+        "linear_probe": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+    }
+    # scikit-learn takes all cores otherwise, and rounds by their number.
+    with threadpool_limits(torch.get_num_threads()):
+        return {
+            f"test_{name}_accuracy": float(model.fit(train, train_labels).score(test, test_labels))
+            for name, model in models.items()
+        }

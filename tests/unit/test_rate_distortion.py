@@ -1,0 +1,67 @@
+"""Experiments in the rate-distortion plane, read from a real Git repository."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mnist_vae import rate_distortion
+from mnist_vae.errors import PipelineError
+from mnist_vae.rate_distortion import Point
+from mnist_vae.tracking.repository import Repository
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org", *arguments]
+    return subprocess.run(
+        command, cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Iterator[Repository]:
+    """Three experiments as DVC keeps them: two latent sizes, and one of the other protocol."""
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "start")
+    baseline = git(tmp_path, "rev-parse", "HEAD")
+    for name, latent, protocol, rate in (
+        ("wide", 16, "greyscale", 20.0),
+        ("narrow", 2, "greyscale", 7.0),
+        ("drawn", 16, "binarized", 21.0),
+    ):
+        figures = {"rate": rate, "distortion": 100 - rate, "elbo": -100.0, "elbo_se": 0.5}
+        metrics = {protocol: {f"test_{key}": value for key, value in figures.items()}}
+        (tmp_path / "metrics").mkdir(exist_ok=True)
+        (tmp_path / "metrics/evaluation.json").write_text(json.dumps(metrics))
+        (tmp_path / "params.yaml").write_text(f"latent_dim: {latent}\n")
+        git(tmp_path, "add", "--all")
+        git(tmp_path, "commit", "--quiet", "--message", name)
+        git(tmp_path, "update-ref", f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}", "HEAD")
+        git(tmp_path, "reset", "--quiet", "--hard", baseline)
+    opened = Repository(tmp_path)
+    yield opened
+    opened.close()
+
+
+def test_all_experiments_of_a_protocol_by_latent_dim(repository: Repository) -> None:
+    narrow = Point("narrow", 2, 7.0, 93.0, -100.0, 0.5)
+    wide = Point("wide", 16, 20.0, 80.0, -100.0, 0.5)
+    assert rate_distortion.read(repository, "greyscale", []) == [narrow, wide]
+    assert rate_distortion.read(repository, "greyscale", ["wide"]) == [wide]
+    assert [point.name for point in rate_distortion.read(repository, "binarized", [])] == ["drawn"]
+    assert "| wide | 16 | 20.00 | 80.00 | -100.00 ± 0.50 |" in rate_distortion.table([narrow, wide])
+    axes = rate_distortion.draw([narrow, wide], "greyscale").axes[0]
+    assert [text.get_text() for text in axes.texts] == ["2", "16"]
+    assert axes.lines[-1].get_xydata().tolist() == [[7.0, 93.0], [20.0, 80.0]]
+
+
+def test_what_is_not_there_is_named(repository: Repository) -> None:
+    with pytest.raises(PipelineError, match="no experiment nobody"):
+        rate_distortion.read(repository, "greyscale", ["nobody"])
+    with pytest.raises(PipelineError, match="drawn has no greyscale metrics"):
+        rate_distortion.read(repository, "greyscale", ["drawn"])
+    git(repository.folder, "init", "--quiet", "elsewhere")
+    with pytest.raises(PipelineError, match="run some"):
+        rate_distortion.read(Repository(repository.folder / "elsewhere"), "greyscale", [])
