@@ -1,5 +1,6 @@
 """Seeds, device, threads: what makes a run repeat bit for bit."""
 
+import ctypes
 import hashlib
 import os
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ def prepare(params: RuntimeParams) -> torch.device:
     """
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS repeats only with a fixed workspace
     torch.set_num_threads(params.threads)
+    _keep_freed_memory()
     torch.use_deterministic_algorithms(True)
     # Every tensor is written before it is read; filling them first takes a fiftieth of an epoch.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -31,6 +33,17 @@ def prepare(params: RuntimeParams) -> torch.device:
     if params.device == "cuda" and not cuda:
         raise PipelineError("device is cuda, but torch finds no CUDA GPU; use device: auto or cpu")
     return torch.device("cuda" if cuda and params.device != "cpu" else "cpu")
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what it frees, up to 32 MB a piece: torch asks for the same sizes again.
+
+    Giving it back and faulting it in anew takes a third of the time of training with 50 samples.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD, at its largest
+        libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
 
 
 def describe(device: torch.device) -> str:

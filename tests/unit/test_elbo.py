@@ -6,7 +6,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
+from torch.distributions import (
+    Bernoulli,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    kl_divergence,
+)
 
 from mnist_vae import elbo
 
@@ -104,3 +110,46 @@ def test_iwae_bound_of_a_linear_gaussian_model_reaches_the_evidence() -> None:
         log_px = -0.5 * (elbo.LOG_2PI + (x - z[:, 0]).square())
         weights = log_px + elbo.log_standard_normal(z) - elbo.log_normal(z, m, v)
         assert elbo.iwae_bound(weights).item() == pytest.approx(evidence, abs=tolerance)
+
+
+@given(st.integers(1, 4), st.integers(0, 5), SEEDS)
+def test_probabilistic_pca_reaches_its_closed_form(latent: int, extra: int, seed: int) -> None:
+    # Tipping & Bishop 1999: x|z ~ N(W z + m, s^2 I) has x ~ N(m, W W' + s^2 I). With orthogonal
+    # columns in W the exact posterior is diagonal, and the ELBO there is log p(x).
+    pixels = latent + extra
+    basis, _ = torch.linalg.qr(normal((pixels, latent), seed))
+    w, m, s = basis * (1 + normal((latent,), seed + 1).abs()), normal((pixels,), seed + 2), 0.7
+    x = 2 * normal((pixels,), seed + 3)
+    covariance = w @ w.T + s**2 * torch.eye(pixels, dtype=x.dtype)
+    exact = MultivariateNormal(m, covariance).log_prob(x)
+    precision = 1 + w.square().sum(0) / s**2
+    mean, log_variance = (w.T @ (x - m)) / s**2 / precision, -precision.log()
+
+    def log_px_z(z: torch.Tensor) -> torch.Tensor:
+        return Normal(z @ w.T + m, s).log_prob(x).sum(-1)
+
+    def bound(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
+        spread = (w.square() * log_variance.exp()).sum() / (2 * s**2)  # of W z around its mean
+        return log_px_z(mean) - spread - elbo.kl_per_unit(mean, log_variance).sum()
+
+    def weights(mean: torch.Tensor, log_variance: torch.Tensor, samples: int) -> torch.Tensor:
+        z = elbo.reparameterize(mean, log_variance, normal((samples, latent), seed + 4))
+        ratio = elbo.log_normal(z, mean, log_variance) - elbo.log_standard_normal(z)
+        return log_px_z(z) - ratio
+
+    torch.testing.assert_close(bound(mean, log_variance), exact)
+    torch.testing.assert_close(
+        elbo.iwae_bound(weights(mean, log_variance, 7)), exact, atol=1e-9, rtol=0
+    )
+    # Any other posterior loses exactly its divergence from this one.
+    off_mean, off_variance = mean + 0.3, log_variance + 0.4
+    posterior, other = (
+        Normal(centre, torch.exp(0.5 * spread))
+        for centre, spread in ((mean, log_variance), (off_mean, off_variance))
+    )
+    lost = kl_divergence(other, posterior).sum()
+    torch.testing.assert_close(exact - bound(off_mean, off_variance), lost)
+    many = weights(off_mean, off_variance, 20_000)
+    error = (many - many.max()).exp()
+    error = error.std() / error.mean() / len(many) ** 0.5
+    assert abs(elbo.iwae_bound(many) - exact) < 5 * error + 1e-9
