@@ -1,0 +1,92 @@
+"""A lap of evaluation: the IWAE bound or the quadrature, or the matrix products inside it.
+
+The network's weights are random: they do not change the work.
+"""
+
+import resource
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from benchmarks import clock, data
+from benchmarks.process import KIB
+from benchmarks.recipe import NETWORK
+from mnist_vae import evaluation, marginal, model, runtime
+from mnist_vae.model import PIXELS
+
+SAMPLES, EXTENT = 5000, 5.0
+Products = list[tuple[Tensor, Tensor, int]]  # two matrices, and how often they are multiplied
+
+
+def decoding(rows: int, device: str) -> Products:
+    """Decode `rows` latent vectors, marginal.ROWS at a time."""
+    sizes = (NETWORK.latent_dim, *NETWORK.hidden_sizes[::-1], PIXELS)
+    times, chunk = max(1, rows // marginal.ROWS), min(rows, marginal.ROWS)
+    return [
+        (torch.randn(chunk, n, device=device), torch.randn(m, n, device=device).t(), times)
+        for n, m in pairwise(sizes)
+    ]
+
+
+def products(kind: str, images: int, points: int, device: str) -> Products:
+    """All matrix products of the estimator `kind`."""
+    if kind == "iwae":
+        return decoding(images * SAMPLES, device)
+    chunk, rows = min(points**2, marginal.ROWS), min(images, 1000)
+    times = max(1, points**2 // marginal.ROWS) * max(1, images // 1000)
+    dot = (torch.rand(rows, PIXELS, device=device), torch.randn(chunk, PIXELS, device=device).t())
+    return [*decoding(points**2, device), (*dot, times)]
+
+
+def flop(work: Products) -> int:
+    """Operations, a multiply-add being two."""
+    return sum(2 * a.shape[0] * a.shape[1] * b.shape[1] * times for a, b, times in work)
+
+
+def main() -> None:
+    parser = clock.parser()
+    parser.add_argument("--kind", choices=("iwae", "quadrature"), required=True)
+    parser.add_argument("--points", type=int, default=0)
+    parser.add_argument("--floor", action="store_true", help="the matrix products alone")
+    arguments = parser.parse_args()
+    device = runtime.prepare(runtime.RuntimeParams(arguments.device, torch.get_num_threads()))
+    x = data.images(arguments.data)[: arguments.images].clone().to(device)
+    vae = model.VAE(NETWORK).to(device)
+    posterior = evaluation.infer(vae, x)
+    work = products(arguments.kind, len(x), arguments.points, arguments.device)
+    count = float(flop(work))
+
+    def multiply() -> None:
+        for a, b, times in work:
+            out = torch.empty(a.shape[0], b.shape[1], device=device)
+            for _ in range(times):
+                torch.mm(a, b, out=out)
+
+    def estimate() -> None:
+        if arguments.kind == "iwae":
+            marginal.iwae(vae, x, posterior.mean, posterior.log_variance, SAMPLES, 0)
+        else:
+            marginal.quadrature(vae, x, arguments.points, EXTENT)
+
+    if not arguments.floor:
+        work.clear()
+    lap: Callable[[], None] = multiply if arguments.floor else estimate
+    before = _peak()
+    clocked = clock.Clock()
+    clocked.start()
+    while True:
+        lap()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        clocked.lap(flop=count, added=_peak() - before)
+
+
+def _peak() -> float:
+    """MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB / 2**20
+
+
+if __name__ == "__main__":
+    main()
