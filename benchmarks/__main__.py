@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks import (
     epoch,
@@ -40,7 +41,7 @@ def main() -> None:
     for part in arguments.parts:
         if part not in PARTS:
             raise PipelineError(f"{part} is no part; there are {', '.join(PARTS)}")
-    results = {}
+    results: dict[str, Any] = {}
     if RESULTS.exists() and not arguments.quick:
         results = json.loads(RESULTS.read_text(encoding="utf-8"))
     for part in [] if arguments.render else arguments.parts or PARTS:
@@ -57,10 +58,12 @@ def main() -> None:
         report.write(PAGE, pages)
 
 
-def tables(results: dict[str, dict[str, object]]) -> list[report.Table]:
+def tables(results: dict[str, Any]) -> list[report.Table]:
     """Where and with what, then every part's tables."""
     parts = {part: results[part] for part in PARTS if part in results}
-    where = {(one["machine"], one["versions"]): [] for one in parts.values()}
+    where: dict[tuple[str, str], list[str]] = {
+        (one["machine"], one["versions"]): [] for one in parts.values()
+    }
     for part, one in parts.items():
         where[one["machine"], one["versions"]].append(f"{part} ({one['took']:.0f} s)")
     notes = [f"{', '.join(names)}: {' · '.join(place)}." for place, names in where.items()]

@@ -13,6 +13,7 @@ import torch
 from benchmarks import clock, data, floor, process, project
 from benchmarks.recipe import NETWORK
 from benchmarks.report import Table, target
+from tests.integration.sandbox import Project
 
 KERAS = Path(".venv-benchmark/bin/python").absolute()
 VALIDATION = 10_000  # images
@@ -20,12 +21,20 @@ LIVE = "ours, with validation and MLflow"
 
 
 def contestant(
-    module: str, *arguments: str, images: int, device: str = "cpu", python: str = sys.executable
+    module: str,
+    *arguments: str,
+    images: int,
+    device: str = "cpu",
+    python: str = sys.executable,
+    sandbox: Project | None = None,
 ) -> Callable[[], clock.Contestant]:
-    """How to start `python -m benchmarks.<module>` in the checkout."""
+    """How to start `python -m benchmarks.<module>` in the checkout or in a sandbox."""
     command = [python, "-m", f"benchmarks.{module}", "--data", str(data.prepare())]
     command += ["--images", str(images), "--device", device, *arguments]
-    return partial(clock.Contestant, command, Path.cwd(), dict(os.environ))
+    folder = sandbox.folder if sandbox else Path.cwd()
+    return partial(
+        clock.Contestant, command, folder, sandbox.environment if sandbox else dict(os.environ)
+    )
 
 
 def measure(quick: bool) -> dict[str, Any]:
@@ -33,15 +42,12 @@ def measure(quick: bool) -> dict[str, Any]:
     images, laps = (6_400, 2) if quick else (60_000, 5)
     with project.make(epochs=1 if quick else 8, threads=torch.get_num_threads()) as sandbox:
         sandbox.dvc("repro", "preprocess")
-        start = contestant("ours", "--recipe=plain", images=images)
-        live = [f"--validation={VALIDATION * images // 60_000}", "--live"]
-        there = contestant("ours", "--recipe=plain", *live, images=images)
-        there = partial(clock.Contestant, there.args[0], sandbox.folder, sandbox.environment)  # type: ignore[attr-defined]
+        live = (f"--validation={VALIDATION * images // 60_000}", "--live")
         runners = {
             "floor": contestant("floor", images=images),
-            "ours": start,
+            "ours": contestant("ours", "--recipe=plain", images=images),
             "ours, params.yaml": contestant("ours", "--recipe=params.yaml", images=images),
-            LIVE: there,
+            LIVE: contestant("ours", "--recipe=plain", *live, images=images, sandbox=sandbox),
             "Keras": contestant("keras_epoch", images=images, python=str(KERAS)),
             "DataLoader loop": contestant("naive", images=images),
         }
@@ -50,7 +56,7 @@ def measure(quick: bool) -> dict[str, Any]:
     return {"images": images, "laps": taken, "live": stages}
 
 
-def live_cost(sandbox: Any, repeats: int) -> list[dict[str, float]]:
+def live_cost(sandbox: Project, repeats: int) -> list[dict[str, float]]:
     """The training stage with the live view and without, in turn."""
     taken = []
     for _ in range(repeats):
@@ -94,8 +100,8 @@ def tables(raw: dict[str, Any]) -> list[Table]:
     return [
         Table(
             f"Epoch of {images:,} images: ratios",
-            "Medians of the ratios within each turn. *ours*: the plain recipe (constant Adam 1e-3), "
-            "as its rivals have it; *ours, params.yaml*: with the encoder's noise and the averaged "
+            "Medians of the ratios within each turn. *ours*: the plain recipe (constant Adam "
+            "1e-3), as its rivals have it; *ours, params.yaml*: with the encoder's noise and the averaged "
             "weights. Validation: 10,000 images after each epoch.",
             ["", "ratio", "target"],
             ratios,

@@ -11,7 +11,10 @@ NAMES = {"iwae": "IWAE-5000", "quadrature": "quadrature"}
 
 def measure(quick: bool) -> dict[str, Any]:
     """Laps of both estimators and of their matrix products, in turn."""
-    sizes = {"iwae": (50 if quick else 200, 0), "quadrature": (1000, 60) if quick else (10_000, 200)}
+    sizes = {
+        "iwae": (50 if quick else 200, 0),
+        "quadrature": (1000, 60) if quick else (10_000, 200),
+    }
     runners = {}
     for kind, (images, points) in sizes.items():
         arguments = (f"--kind={kind}", f"--points={points}")

@@ -3,6 +3,7 @@
 import statistics
 import subprocess
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ def measure(quick: bool) -> dict[str, Any]:
     }
 
 
-def utilisation(start: Any, laps: int) -> float:
+def utilisation(start: Callable[[], clock.Contestant], laps: int) -> float:
     """Median of what nvidia-smi says during laps that follow each other, in percent."""
     seen: list[float] = []
     over = threading.Event()

@@ -109,7 +109,7 @@ def tables(raw: dict[str, Any]) -> list[Table]:
     return [
         Table(
             "Time to quality",
-            f"Seconds of training, validation included, until validation's −ELBO is what constant "
+            f"Seconds of training, validation included, until validation's -ELBO is what constant "
             f"Adam 1e-3, batch 128, has in the end ({goals} nats for the seeds "
             f"{', '.join(str(turn['seed']) for turn in rounds)}; default split, no test data). "
             "Medians over the seeds; each candidate is one whole schedule (`recipe.CANDIDATES`).",
