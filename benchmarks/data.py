@@ -22,10 +22,10 @@ def prepare() -> Path:
     return FOLDER
 
 
-def images(folder: Path) -> Tensor:
-    """The training images: float32 (60000, 784) in [0, 1]."""
+def images(folder: Path, count: int = preprocess.TRAIN_IMAGES) -> Tensor:
+    """The first `count` training images: float32 (count, 784) in [0, 1]."""
     name = "train-images-idx3-ubyte"
     parsed = preprocess.parse_idx(
         (folder / "MNIST/raw" / name).read_bytes(), (preprocess.TRAIN_IMAGES, 28, 28), name
     )
-    return torch.from_numpy(parsed.reshape(-1, PIXELS).astype(np.float32) / 255)
+    return torch.from_numpy(parsed.reshape(-1, PIXELS)[:count].astype(np.float32) / 255)

@@ -100,9 +100,9 @@ def tables(raw: dict[str, Any]) -> list[Table]:
     return [
         Table(
             f"Epoch of {images:,} images: ratios",
-            "Medians of the ratios within each turn. *ours*: the plain recipe (constant Adam "
-            "1e-3), as its rivals have it; *ours, params.yaml*: with the encoder's noise and the averaged "
-            "weights. Validation: 10,000 images after each epoch.",
+            "Medians of the ratios within each turn. *ours*: the plain recipe, constant Adam 1e-3, "
+            "as its rivals have it; *ours, params.yaml*: with the encoder's noise and the "
+            "averaged weights. Validation: one image for six of training, after each epoch.",
             ["", "ratio", "target"],
             ratios,
         ),

@@ -6,6 +6,7 @@ The network's weights are random: they do not change the work.
 import resource
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--floor", action="store_true", help="the matrix products alone")
     arguments = parser.parse_args()
     device = runtime.prepare(runtime.RuntimeParams(arguments.device, torch.get_num_threads()))
-    x = data.images(arguments.data)[: arguments.images].clone().to(device)
+    x = data.images(arguments.data, arguments.images).to(device)
     vae = model.VAE(NETWORK).to(device)
     posterior = evaluation.infer(vae, x)
     work = products(arguments.kind, len(x), arguments.points, arguments.device)
@@ -73,7 +74,7 @@ def main() -> None:
     if not arguments.floor:
         work.clear()
     lap: Callable[[], None] = multiply if arguments.floor else estimate
-    before = _peak()
+    before = _now()
     clocked = clock.Clock()
     clocked.start()
     while True:
@@ -84,8 +85,16 @@ def main() -> None:
 
 
 def _peak() -> float:
-    """MiB."""
+    """The most memory that the process has had, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB / 2**20
+
+
+def _now() -> float:
+    """The memory that the process has, in MiB; elsewhere than on Linux, the most it has had."""
+    statistics = Path("/proc/self/statm")
+    if not statistics.exists():
+        return _peak()
+    return int(statistics.read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from tests.integration.sandbox import Project
 COMMANDS = {
     "dvc repro": ["dvc", "repro"],
     "dvc status": ["dvc", "status"],
-    "import dvc.main": [sys.executable, "-c", "import dvc.main"],
+    "import dvc.cli.parser": [sys.executable, "-c", "import dvc.cli.parser"],
     "dvc exp show": ["dvc", "exp", "show", "--csv"],
 }
 TRACK = [sys.executable, "-m", "stages.track"]
