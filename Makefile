@@ -6,13 +6,16 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 VAE := PYTHONPATH=src .venv/bin/python -m mnist_vae
 
-.PHONY: repro test lint lock rebuild run-of champion verify
+.PHONY: repro test benchmark lint lock benchmark-lock rebuild run-of champion verify
 
 repro: .venv/installed  ## the environment, then the whole pipeline
 	dvc repro
 
 test: .venv/installed lint  ## the environment, then lint, types and all tests
 	python -m pytest -n auto --dist loadfile
+
+benchmark: .venv/installed .venv-benchmark/installed  ## measure PARTS (or all) and write docs/performance.md
+	PYTHONPATH=src python -m benchmarks $(PARTS) $(if $(QUICK),--quick)
 
 rebuild: .venv/installed  ## the MLflow store again, from Git and DVC
 	$(VAE) rebuild
@@ -39,6 +42,16 @@ lint: .venv/installed
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@touch $@
 
+# What only the benchmarks compare with, in an environment of its own.
+.venv-benchmark/installed: benchmarks/requirements.lock
+	$(PYTHON) -m venv --clear .venv-benchmark
+	.venv-benchmark/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/requirements.lock
+	@touch $@
+
 lock:  ## after a change of pyproject.toml's dependencies
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
 	  --python-version 3.11 --group dev pyproject.toml --output-file requirements.lock
+
+benchmark-lock:  ## after a change of benchmarks/requirements.in
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
+	  --python-version 3.11 benchmarks/requirements.in --output-file benchmarks/requirements.lock

@@ -1,0 +1,123 @@
+"""Part `epoch`: seconds of one epoch, ours against the floor, Keras and the tutorial's loop."""
+
+import os
+import statistics
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import clock, data, floor, process, project
+from benchmarks.recipe import NETWORK
+from benchmarks.report import Table, target
+from tests.integration.sandbox import Project
+
+KERAS = Path(".venv-benchmark/bin/python").absolute()
+VALIDATION = 10_000  # images
+LIVE = "ours, with validation and MLflow"
+
+
+def contestant(
+    module: str,
+    *arguments: str,
+    images: int,
+    device: str = "cpu",
+    python: str = sys.executable,
+    sandbox: Project | None = None,
+) -> Callable[[], clock.Contestant]:
+    """How to start `python -m benchmarks.<module>` in the checkout or in a sandbox."""
+    command = [python, "-m", f"benchmarks.{module}", "--data", str(data.prepare())]
+    command += ["--images", str(images), "--device", device, *arguments]
+    folder = sandbox.folder if sandbox else Path.cwd()
+    return partial(
+        clock.Contestant, command, folder, sandbox.environment if sandbox else dict(os.environ)
+    )
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """Laps of every contestant, and the live view's cost in whole training stages."""
+    images, laps = (6_400, 2) if quick else (60_000, 5)
+    with project.make(epochs=1 if quick else 8, threads=torch.get_num_threads()) as sandbox:
+        sandbox.dvc("repro", "preprocess")
+        live = (f"--validation={VALIDATION * images // 60_000}", "--live")
+        runners = {
+            "floor": contestant("floor", images=images),
+            "ours": contestant("ours", "--recipe=plain", images=images),
+            "ours, params.yaml": contestant("ours", "--recipe=params.yaml", images=images),
+            LIVE: contestant("ours", "--recipe=plain", *live, images=images, sandbox=sandbox),
+            "Keras": contestant("keras_epoch", images=images, python=str(KERAS)),
+            "DataLoader loop": contestant("naive", images=images),
+        }
+        taken = clock.race(runners, laps)
+        stages = live_cost(sandbox, 1 if quick else 3)
+    return {"images": images, "laps": taken, "live": stages}
+
+
+def live_cost(sandbox: Project, repeats: int) -> list[dict[str, float]]:
+    """The training stage with the live view and without, in turn."""
+    taken = []
+    for _ in range(repeats):
+        turn = {}
+        for switch in ("on", "off"):
+            command = [sys.executable, "-m", "stages.train"]
+            done = process.run(
+                command, sandbox.folder, sandbox.environment | {"MNIST_VAE_LIVE": switch}
+            )
+            if any("no live view" in line for _, line in done.lines):
+                raise RuntimeError("the live view does not work in the sandbox")
+            turn[switch] = process.between(done.lines, "training ", "epoch ")
+        turn["epochs"] = sum(line.startswith("epoch ") for _, line in done.lines)
+        taken.append(turn)
+        print(f"  live view: on {turn['on']:.2f} s, off {turn['off']:.2f} s", file=sys.stderr)
+    return taken
+
+
+def tables(raw: dict[str, Any]) -> list[Table]:
+    """Ratios first."""
+    laps, images = raw["laps"], raw["images"]
+    limits = {("floor", "ours"): 1.10, ("Keras", "ours"): 0.70, ("DataLoader loop", "ours"): 0.35}
+    limits |= {("floor", LIVE): 1.20}
+    work = floor.flop(NETWORK, images)
+    ratios = []
+    for rival, name in limits:
+        value = clock.ratio(laps[name], laps[rival])
+        ratios.append([f"{name} / {rival}", f"{value:.2f}", target(value, limits[rival, name])])
+    for rival in ("floor", "Keras", "DataLoader loop"):
+        value = clock.ratio(laps["ours, params.yaml"], laps[rival])
+        ratios.append([f"ours, params.yaml / {rival}", f"{value:.2f}", ""])
+    seconds = [
+        [name, f"{clock.seconds(taken):.2f}", f"{work / clock.seconds(taken) / 1e9:.0f}"]
+        for name, taken in laps.items()
+    ]
+    on, off, epochs = (
+        statistics.median(turn[key] for turn in raw["live"]) for key in ("on", "off", "epochs")
+    )
+    cost = 100 * (on - off) / (off * 30 / epochs)
+    logging = [[f"{on - off:.2f} s", f"{cost:.1f} %", target(cost, 2, " %")]]
+    return [
+        Table(
+            f"Epoch of {images:,} images: ratios",
+            "Medians of the ratios within each turn. *ours*: the plain recipe, constant Adam 1e-3, "
+            "as its rivals have it; *ours, params.yaml*: with the encoder's noise and the "
+            "averaged weights. Validation: one image for six of training, after each epoch.",
+            ["", "ratio", "target"],
+            ratios,
+        ),
+        Table(
+            "Epoch: seconds",
+            f"{work / 1e9:.0f} GFLOP of matrix products per epoch (validation not counted).",
+            ["", "s", "GFLOP/s"],
+            seconds,
+        ),
+        Table(
+            "The live view in MLflow",
+            f"`python -m stages.train` over {epochs:.0f} epochs, with and without: the process "
+            "that imports MLflow takes its time from training once, so it is set against the 30 "
+            "epochs of params.yaml.",
+            ["longer by", "of 30 epochs", "target"],
+            logging,
+        ),
+    ]

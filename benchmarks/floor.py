@@ -1,0 +1,69 @@
+"""The floor: an epoch's matrix products and nothing else, in the shapes that training has.
+
+Each linear layer needs three: forward, gradient of the weights, gradient of the input. The first
+layer's input is data and needs no gradient. 784-512-512-2 and back, 60,000 images: 431 GFLOP.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+
+from benchmarks import clock
+from benchmarks.recipe import BATCH, NETWORK
+from mnist_vae.model import PIXELS, ModelParams
+
+
+def layers(network: ModelParams) -> list[tuple[int, int]]:
+    """(inputs, outputs) of every linear layer, from the image through z to the logits."""
+    sizes = network.hidden_sizes
+    encoder = pairwise((PIXELS, *sizes, 2 * network.latent_dim))
+    decoder = pairwise((network.latent_dim, *sizes[::-1], PIXELS))
+    return [*encoder, *decoder]
+
+
+def flop(network: ModelParams, images: int) -> int:
+    """Floating-point operations of one epoch's matrix products, a multiply-add being two."""
+    weights = [inputs * outputs for inputs, outputs in layers(network)]
+    return 2 * images * (3 * sum(weights) - weights[0])
+
+
+def step(network: ModelParams, rows: int, device: str) -> Callable[[], None]:
+    """One training step's matrix products on `rows` images, into buffers made beforehand."""
+    work = []
+    for index, (inputs, outputs) in enumerate(layers(network)):
+        x, dx = torch.randn(rows, inputs, device=device), torch.empty(rows, inputs, device=device)
+        weight = torch.randn(outputs, inputs, device=device)
+        y, dy = torch.empty(rows, outputs, device=device), torch.randn(rows, outputs, device=device)
+        work.append((x, weight.t(), y))
+        work.append((dy.t(), x, torch.empty_like(weight)))
+        if index:
+            work.append((dy, weight, dx))
+
+    def products() -> None:
+        for a, b, out in work:
+            torch.mm(a, b, out=out)
+
+    return products
+
+
+def main() -> None:
+    arguments = clock.parser().parse_args()
+    whole, rest = divmod(arguments.images, BATCH)
+    full = step(NETWORK, BATCH, arguments.device)
+    last = step(NETWORK, rest, arguments.device) if rest else None
+    laps = clock.Clock()
+    laps.start()
+    with torch.no_grad():
+        while True:
+            for _ in range(whole):
+                full()
+            if last:
+                last()
+            if arguments.device != "cpu":
+                torch.cuda.synchronize()
+            laps.lap()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""A lap of evaluation: the IWAE bound or the quadrature, or the matrix products inside it.
+
+The network's weights are random: they do not change the work.
+"""
+
+import resource
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks import clock, data
+from benchmarks.process import KIB
+from benchmarks.recipe import NETWORK
+from mnist_vae import evaluation, marginal, model, runtime
+from mnist_vae.model import PIXELS
+
+SAMPLES, EXTENT = 5000, 5.0
+Products = list[tuple[Tensor, Tensor, int]]  # two matrices, and how often they are multiplied
+
+
+def decoding(rows: int, device: str) -> Products:
+    """Decode `rows` latent vectors, marginal.ROWS at a time."""
+    sizes = (NETWORK.latent_dim, *NETWORK.hidden_sizes[::-1], PIXELS)
+    most = marginal.ROWS[device]
+    times, chunk = max(1, rows // most), min(rows, most)
+    return [
+        (torch.randn(chunk, n, device=device), torch.randn(m, n, device=device).t(), times)
+        for n, m in pairwise(sizes)
+    ]
+
+
+def products(kind: str, images: int, points: int, device: str) -> Products:
+    """All matrix products of the estimator `kind`."""
+    if kind == "iwae":
+        return decoding(images * SAMPLES, device)
+    most = marginal.ROWS[device]
+    chunk, rows = min(points**2, most), min(images, most)
+    times = max(1, points**2 // most) * max(1, images // most)
+    dot = (torch.rand(rows, PIXELS, device=device), torch.randn(chunk, PIXELS, device=device).t())
+    return [*decoding(points**2, device), (*dot, times)]
+
+
+def flop(work: Products) -> int:
+    """Operations, a multiply-add being two."""
+    return sum(2 * a.shape[0] * a.shape[1] * b.shape[1] * times for a, b, times in work)
+
+
+def main() -> None:
+    parser = clock.parser()
+    parser.add_argument("--kind", choices=("iwae", "quadrature"), required=True)
+    parser.add_argument("--points", type=int, default=0)
+    parser.add_argument("--floor", action="store_true", help="the matrix products alone")
+    arguments = parser.parse_args()
+    device = runtime.prepare(runtime.RuntimeParams(arguments.device, torch.get_num_threads()))
+    x = data.images(arguments.data, arguments.images).to(device)
+    vae = model.VAE(NETWORK).to(device)
+    posterior = evaluation.infer(vae, x)
+    work = products(arguments.kind, len(x), arguments.points, arguments.device)
+    count = float(flop(work))
+
+    def multiply() -> None:
+        for a, b, times in work:
+            out = torch.empty(a.shape[0], b.shape[1], device=device)
+            for _ in range(times):
+                torch.mm(a, b, out=out)
+
+    def estimate() -> None:
+        if arguments.kind == "iwae":
+            marginal.iwae(vae, x, posterior.mean, posterior.log_variance, SAMPLES, 0)
+        else:
+            marginal.quadrature(vae, x, arguments.points, EXTENT)
+
+    if not arguments.floor:
+        work.clear()
+    lap: Callable[[], None] = multiply if arguments.floor else estimate
+    before = _now()
+    clocked = clock.Clock()
+    clocked.start()
+    while True:
+        lap()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        clocked.lap(flop=count, added=_peak() - before)
+
+
+def _peak() -> float:
+    """The most memory that the process has had, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB / 2**20
+
+
+def _now() -> float:
+    """The memory that the process has, in MiB; elsewhere than on Linux, the most it has had."""
+    statistics = Path("/proc/self/statm")
+    if not statistics.exists():
+        return _peak()
+    return int(statistics.read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+if __name__ == "__main__":
+    main()

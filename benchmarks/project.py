@@ -1,0 +1,23 @@
+"""A temporary project to measure in: the checkout's sources, params.yaml as it is but for some."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks import data
+from tests.integration.sandbox import CHECKOUT, TINY, Project, make_project
+
+
+@contextmanager
+def make(tiny: bool = False, **settings: object) -> Iterator[Project]:
+    """A committed project that has run nothing yet; its data come from a local folder."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True) as folder:
+        project = make_project(Path(folder) / "project", data.prepare() / "MNIST/raw")
+        if not tiny:
+            text = (CHECKOUT / "params.yaml").read_text(encoding="utf-8")
+            (project.folder / "params.yaml").write_text(text, encoding="utf-8")
+        project.set(**(TINY if tiny else {}) | settings)
+        project.git("add", "--all")
+        project.git("commit", "--quiet", "--allow-empty", "--message", "settings")
+        yield project
