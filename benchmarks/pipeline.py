@@ -137,7 +137,7 @@ def experiments(sandbox: Project, count: int) -> dict[str, float]:
                 raise RuntimeError(f"the queue is stuck:\n{sandbox.dvc('queue', 'status')}")
             time.sleep(0.2)
         taken[f"queue, {workers} at a time"] = (time.perf_counter() - begun) / count
-        while "Active: 0" not in sandbox.dvc("queue", "status"):  # workers end by themselves
+        while "0 active, 0 idle" not in sandbox.dvc("queue", "status"):  # workers end by themselves
             time.sleep(1)
     return taken
 
