@@ -137,9 +137,17 @@ def experiments(sandbox: Project, count: int) -> dict[str, float]:
                 raise RuntimeError(f"the queue is stuck:\n{sandbox.dvc('queue', 'status')}")
             time.sleep(0.2)
         taken[f"queue, {workers} at a time"] = (time.perf_counter() - begun) / count
-        while "0 active, 0 idle" not in sandbox.dvc("queue", "status"):  # workers end by themselves
-            time.sleep(1)
+        _until_idle(sandbox)
     return taken
+
+
+def _until_idle(sandbox: Project) -> None:
+    """Wait for DVC's workers, which end by themselves some seconds after the last task."""
+    for _ in range(60):
+        if "0 active, 0 idle" in sandbox.dvc("queue", "status"):
+            return
+        time.sleep(1)
+    raise RuntimeError("DVC's queue workers do not end")
 
 
 def _refs(sandbox: Project) -> int:
