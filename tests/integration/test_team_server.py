@@ -102,6 +102,7 @@ def server(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iter
     (folder / "auth.ini").write_text(
         "[mlflow]\n"
         "default_permission = EDIT\n"
+        "auth_cache_ttl_seconds = 60\n"
         f"database_uri = {database.uri('auth')}\n"
         "admin_username = admin\n"
     )
