@@ -46,7 +46,7 @@ class Page:
 
         message = f"no {least} of {css} with {text!r}"
         ignored = [webdriver.remote.errorhandler.StaleElementReferenceException]
-        return WebDriverWait(self.driver, 90, 0.3, ignored).until(shown, message)
+        return WebDriverWait(self.driver, 30, 0.3, ignored).until(shown, message)
 
     def click(self, css: str, text: str = "") -> None:
         self.driver.execute_script("arguments[0].click()", self.wait(css, text)[0])
