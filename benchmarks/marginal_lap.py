@@ -3,7 +3,6 @@
 The network's weights are random: they do not change the work.
 """
 
-import resource
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +11,6 @@ import torch
 from torch import Tensor
 
 from benchmarks import clock, data
-from benchmarks.process import KIB
 from benchmarks.recipe import NETWORK
 from mnist_vae import evaluation, marginal, model, runtime
 from mnist_vae.model import PIXELS
@@ -76,27 +74,26 @@ def main() -> None:
     if not arguments.floor:
         work.clear()
     lap: Callable[[], None] = multiply if arguments.floor else estimate
-    before = _now()
+    before = _memory("VmRSS")
     clocked = clock.Clock()
     clocked.start()
     while True:
         lap()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        clocked.lap(flop=count, added=_peak() - before)
+        clocked.lap(flop=count, added=_memory("VmHWM") - before)
 
 
-def _peak() -> float:
-    """The most memory that the process has had, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB / 2**20
+def _memory(entry: str) -> float:
+    """VmRSS (now) or VmHWM (the most so far) of this process in MiB; 0 where there is no /proc.
 
-
-def _now() -> float:
-    """The memory that the process has, in MiB; elsewhere than on Linux, the most it has had."""
-    statistics = Path("/proc/self/statm")
-    if not statistics.exists():
-        return _peak()
-    return int(statistics.read_text().split()[1]) * resource.getpagesize() / 2**20
+    Not getrusage: on Linux that counts the memory of the process that started this one, too.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return 0.0
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return int(lines[entry].split()[0]) / 1024
 
 
 if __name__ == "__main__":

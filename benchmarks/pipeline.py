@@ -16,6 +16,7 @@ COMMANDS = {
     "import dvc.cli.parser": [sys.executable, "-c", "import dvc.cli.parser"],
     "dvc exp show": ["dvc", "exp", "show", "--csv"],
 }
+REBUILT = 10  # experiments up to which runs are made: each takes seconds
 TRACK = [sys.executable, "-m", "stages.track"]
 REBUILD = [sys.executable, "-m", "mnist_vae", "rebuild"]
 
@@ -84,7 +85,7 @@ def growth(sandbox: Project, counts: tuple[int, ...], repeats: int) -> list[dict
         row |= {name: statistics.median(taken) for name, taken in laps.items()}
         ratios = zip(laps["dvc repro"], laps["dvc status"], strict=True)
         row["repro / status"] = statistics.median(repro / status for repro, status in ratios)
-        if count <= 50:  # the first rebuild takes seconds for each run
+        if count <= REBUILT:
             row["added"] = count - before
             row["rebuild"] = timed(sandbox, REBUILD)
             row["rebuild again"] = timed(sandbox, REBUILD)
@@ -136,9 +137,17 @@ def experiments(sandbox: Project, count: int) -> dict[str, float]:
                 raise RuntimeError(f"the queue is stuck:\n{sandbox.dvc('queue', 'status')}")
             time.sleep(0.2)
         taken[f"queue, {workers} at a time"] = (time.perf_counter() - begun) / count
-        while "Active: 0" not in sandbox.dvc("queue", "status"):  # workers end by themselves
-            time.sleep(1)
+        _until_idle(sandbox)
     return taken
+
+
+def _until_idle(sandbox: Project) -> None:
+    """Wait for DVC's workers, which end by themselves some seconds after the last task."""
+    for _ in range(60):
+        if "0 active, 0 idle" in sandbox.dvc("queue", "status"):
+            return
+        time.sleep(1)
+    raise RuntimeError("DVC's queue workers do not end")
 
 
 def _refs(sandbox: Project) -> int:
@@ -190,7 +199,8 @@ def tables(raw: dict[str, Any]) -> list[Table]:
             "results under another seed, written by `git fast-import` as commits under "
             "`refs/exps` with params.yaml and dvc.lock of that seed, so that DVC and the rebuild "
             "take them for real ones. *rebuild*: with nothing to do; *per new run*: what the first "
-            "rebuild takes beyond that, for each run that it makes (not tried above 50).",
+            "rebuild takes beyond that, for each run that it makes "
+            f"(tried up to {REBUILT}).",
             [
                 "experiments",
                 "no-op repro / status",

@@ -1,6 +1,5 @@
-"""A program's wall time, peak memory and output lines with their times."""
+"""A program's wall time, output lines with their times, and peak memory."""
 
-import os
 import subprocess
 import sys
 import time
@@ -10,6 +9,14 @@ from pathlib import Path
 
 Lines = list[tuple[float, str]]  # seconds since the start; both streams
 KIB = 1 if sys.platform == "darwin" else 1024  # bytes in ru_maxrss's unit
+# Linux counts the memory of the process that starts a program as the program's own peak, so a small
+# one must start it.
+LAUNCHER = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print("peak", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
 
 
 @dataclass(frozen=True)
@@ -17,7 +24,6 @@ class Run:
     """What one run of a program took."""
 
     seconds: float
-    peak: float  # MiB, of the largest process: itself or a child that it waited for
     lines: Lines
 
 
@@ -35,15 +41,22 @@ def run(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> Ru
     )
     for line in child.stdout or ():
         lines.append((time.perf_counter() - began, line.rstrip()))
-    _, status, usage = os.wait4(child.pid, 0)
+    child.wait()
     seconds = time.perf_counter() - began
-    child.returncode = os.waitstatus_to_exitcode(status)
     if child.stdout:
         child.stdout.close()
     if child.returncode:
         output = "\n".join(line for _, line in lines[-40:])
         raise RuntimeError(f"{' '.join(command)} failed:\n{output}")
-    return Run(seconds, usage.ru_maxrss * KIB / 2**20, lines)
+    return Run(seconds, lines)
+
+
+def run_small(
+    command: Sequence[str], cwd: Path, environment: Mapping[str, str]
+) -> tuple[Run, float]:
+    """Run a program, and say the peak memory of its largest process in MiB."""
+    done = run([sys.executable, "-S", "-c", LAUNCHER, *command], cwd, environment)
+    return done, int(done.lines[-1][1].split()[1]) * KIB / 2**20
 
 
 def between(lines: Lines, first: str, last: str) -> float:

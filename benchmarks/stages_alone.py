@@ -20,7 +20,7 @@ def measure(quick: bool) -> dict[str, Any]:
         sandbox.run("chmod", "-R", "u+w", ".")
         for stage in STAGES:
             command = [sys.executable, "-m", f"stages.{stage}"]
-            done = process.run(command, sandbox.folder, sandbox.environment)
+            done, peak = process.run_small(command, sandbox.folder, sandbox.environment)
             imports = [sys.executable, "-X", "importtime", "-c", f"import stages.{stage}"]
             repeats = [
                 process.run(imports, sandbox.folder, sandbox.environment)
@@ -33,11 +33,11 @@ def measure(quick: bool) -> dict[str, Any]:
                     by_package[match[2].split(".")[0]] += int(match[1])
             taken[stage] = {
                 "seconds": done.seconds,
-                "peak": done.peak,
+                "peak": peak,
                 "imports": sum(by_package.values()) / 1e6,
                 "top": [[name, spent / 1e6] for name, spent in by_package.most_common(5)],
             }
-            print(f"  {stage}: {done.seconds:.1f} s, {done.peak:.0f} MiB", file=sys.stderr)
+            print(f"  {stage}: {done.seconds:.1f} s, {peak:.0f} MiB", file=sys.stderr)
     return taken
 
 

@@ -2,9 +2,12 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
+
+import psutil
 
 CHECKOUT = Path(__file__).parents[2]
 TINY = {
@@ -97,6 +100,22 @@ class Project:
             ignore=lambda inside, names: names if inside == temporary else [],
         )
         return Project(folder, self.mirror)
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def listening(process: psutil.Process) -> set[str]:
+    """The addresses that a process and its children accept connections on."""
+    return {
+        connection.laddr.ip
+        for one in (process, *process.children(recursive=True))
+        for connection in one.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
 
 
 def make_project(folder: Path, mirror: Path) -> Project:

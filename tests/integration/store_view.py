@@ -40,15 +40,20 @@ def runs(project: Path, database: str = "mlflow.db") -> dict[str, RunView]:
     """All active runs of a project's store by key and results; fails if two share them."""
     with tempfile.TemporaryDirectory() as folder:  # SQLAlchemy would go on with a deleted file
         copy = shutil.copy(project / database, folder)
-        client = MlflowClient(f"sqlite:///{copy}")
-        found: dict[str, RunView] = {}
-        for experiment in client.search_experiments(view_type=ViewType.ACTIVE_ONLY):
-            for run in client.search_runs([experiment.experiment_id]):
-                view = _view(client, experiment.experiment_id, run.info.run_id)
-                identity = view.tags["dvc.key"] + view.tags.get("dvc.results", "")
-                assert identity not in found, f"two runs: {view.name}, {found[identity].name}"
-                found[identity] = view
-        return found
+        return runs_at(f"sqlite:///{copy}")
+
+
+def runs_at(uri: str) -> dict[str, RunView]:
+    """As `runs`, of any store."""
+    client = MlflowClient(uri)
+    found: dict[str, RunView] = {}
+    for experiment in client.search_experiments(view_type=ViewType.ACTIVE_ONLY):
+        for run in client.search_runs([experiment.experiment_id]):
+            view = _view(client, experiment.experiment_id, run.info.run_id)
+            identity = view.tags["dvc.key"] + view.tags.get("dvc.results", "")
+            assert identity not in found, f"two runs: {view.name}, {found[identity].name}"
+            found[identity] = view
+    return found
 
 
 def by_name(project: Path) -> dict[str, RunView]:

@@ -4,8 +4,10 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,41 @@ def test_a_forced_run_with_other_results_replaces_its_run(copied: Project) -> No
     copied.git("checkout", "dvc.lock", "metrics/history.csv")
     copied.command("rebuild")
     assert [run.id for run in store_view.runs(copied.folder).values()] == [before.id]
+
+
+def test_a_full_disk_is_one_warning_and_track_fills_the_gap(
+    copied: Project, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs to mount a small file system, as root")
+    try:
+        copied.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{disk / 'mlflow.db'}"
+        copied.command("rebuild")
+        copied.set(epochs=400, schedule="constant")
+        with copied.start("dvc", "repro", "train") as training:
+            wait_for(lambda: len(store_view.runs(disk)) == 2)
+            with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+                while filler.write(bytes(4096)):
+                    pass
+            output = training.communicate()[0]
+        assert training.returncode == 0, output
+        assert output.count("warning: no live view in MLflow") == 1
+        assert "disk is full" in output
+        output = copied.run("dvc", "repro", fails=True)
+        assert "error: MLflow store" in output
+        assert "Traceback" not in output
+
+        (disk / "filler").unlink()
+        copied.dvc("repro")
+
+        run = max(store_view.runs(disk).values(), key=lambda run: run.times[0])
+        assert run.status == "FINISHED"
+        assert [step for step, _, _ in run.points["greyscale/train_elbo"]] == list(range(1, 401))
+        assert set(run.models) == {"vae", "decoder"}
+        assert "plots/manifold.png" in run.artifacts
+        assert len(store_view.runs(disk)) == 2
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

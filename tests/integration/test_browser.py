@@ -1,0 +1,160 @@
+"""Two runs compared in MLflow's own UI, in a real browser."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.integration.sandbox import Project, free_port, listening
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
+    "--disable-background-networking --disable-component-update --disable-dev-shm-usage "
+    "--window-size=1500,1400"
+)
+CARD = "[data-testid=experiment-view-compare-runs-card]"
+
+
+class Page:
+    """What a person sees and does in the browser."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+
+    def all(self, css: str) -> list[WebElement]:
+        return self.driver.find_elements(By.CSS_SELECTOR, css)
+
+    def wait(self, css: str, text: str = "", least: int = 1) -> list[WebElement]:
+        """Elements that show the text, as soon as there are enough."""
+
+        def shown(_: object) -> list[WebElement] | None:
+            found = [one for one in self.all(css) if text in one.text]
+            return found if len(found) >= least else None
+
+        message = f"no {least} of {css} with {text!r}"
+        ignored = [webdriver.remote.errorhandler.StaleElementReferenceException]
+        return WebDriverWait(self.driver, 30, 0.3, ignored).until(shown, message)
+
+    def click(self, css: str, text: str = "") -> None:
+        self.driver.execute_script("arguments[0].click()", self.wait(css, text)[0])
+
+    def open_menu(self, css: str, text: str = "") -> None:
+        """Menus open on a real click only."""
+        self.wait(css, text)[0].click()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and chromedriver):
+        pytest.skip("Chromium is not installed (Debian: apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in FLAGS.split():
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    driver = webdriver.Chrome(options, webdriver.ChromeService(chromedriver))
+    yield Page(driver)
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def address(
+    page: Page, reproduced: Project, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """`mlflow ui` in a project with two runs."""
+    project = reproduced.copy(tmp_path_factory.mktemp("compared") / "project")
+    project.dvc("exp", "run", "--name", "three", "-S", "latent_dim=3")
+    port = free_port()
+    log = tmp_path_factory.mktemp("ui") / "log"
+    command = f"mlflow ui --workers 1 --port {port}"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command.split(),
+            cwd=project.folder,
+            env=project.environment | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_for(f"http://127.0.0.1:{port}/health", process, log)
+            assert listening(psutil.Process(process.pid)) == {"127.0.0.1"}
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.terminate()
+            process.wait(30)
+            for child in psutil.wait_procs(children, timeout=10)[1]:
+                child.kill()
+
+
+def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    end = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            if requests.get(address, timeout=5).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.5)
+    pytest.fail(log.read_text())
+
+
+def select_and_compare(page: Page, address: str) -> None:
+    """Open the experiment, tick both runs, press Compare."""
+    page.driver.get(f"{address}/#/experiments/1/runs")
+    for box in page.wait("input[aria-label^='Press Space to toggle row']", least=2):
+        box.click()
+    page.click("button", "Compare")
+    page.wait("h1, h2", "Comparing 2 Runs from 1 Experiment")
+
+
+def show_charts(page: Page, address: str, picture: str) -> None:
+    """The chart view of both runs, with a picture in an image grid."""
+    page.driver.get(f"{address}/#/experiments/1/runs?compareRunsMode=CHART")
+    page.wait(CARD)
+    for close in page.all("[data-component-id='mlflow.assistant.chat_panel.close']"):
+        close.click()
+    page.open_menu("[data-testid=experiment-view-compare-runs-add-chart]")
+    page.open_menu("[role=menuitem]", "Image grid")
+    page.open_menu("[role=dialog] button[aria-label^='Images,']")
+    page.open_menu("[role=option]", picture)
+    page.driver.switch_to.active_element.send_keys("\ue00c")  # Escape closes the list
+    page.click("[role=dialog] button", "Add chart")
+
+
+def test_two_runs_are_compared(page: Page, address: str) -> None:
+    select_and_compare(page, address)
+    (latent_dim,) = page.wait("tr", "latent_dim")
+    assert sorted(latent_dim.text.split()[1:]) == ["2", "3"]
+    (elbo, *_) = [row for row in page.wait("tr", "greyscale/test_elbo") if "_se" not in row.text]
+    values = [float(value) for value in elbo.text.split()[1:]]
+    assert len(set(values)) == 2
+    assert all(-600 < value < -100 for value in values)
+    for name in ("latent_dim=3 · three", "main"):
+        assert page.wait("tr", name)
+
+
+def test_curves_and_pictures_stand_side_by_side(page: Page, address: str) -> None:
+    show_charts(page, address, "reconstructions")
+    (box,) = page.wait("input[placeholder*='metric charts']")
+    box.send_keys("train_elbo|reconstructions")
+    (curve, *_) = page.wait(CARD, "greyscale/train_elbo")
+    assert len(curve.find_elements(By.CSS_SELECTOR, ".js-line")) == 2
+    (grid,) = [card for card in page.wait(CARD, "reconstructions") if card != curve]
+    images = grid.find_elements(By.CSS_SELECTOR, "img")
+    assert len(images) == 2
+    widths = [page.driver.execute_script("return arguments[0].naturalWidth", i) for i in images]
+    assert all(width > 50 for width in widths)
