@@ -95,7 +95,7 @@ def test_dvc_reports_a_terminated_training_and_the_next_repro_goes_on(copy: Proj
 
 
 def test_training_needs_no_checkpoints(copy: Project) -> None:
-    expected = train(copy, MNIST_VAE_LIVE="off")
+    expected = train(copy, MNIST_VAE_LIVE="off", MNIST_VAE_CHECKPOINT_SECONDS="3600")
     folder = copy.folder / ".checkpoints"
     assert not folder.exists()  # a training shorter than the interval writes none
     folder.write_text("no folder")
