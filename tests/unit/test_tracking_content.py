@@ -125,9 +125,13 @@ def test_workspace_reads_files_only(tmp_path: Path) -> None:
     assert read("file/inside") is None
 
 
-def test_nested_metrics_become_flat_numbers() -> None:
-    nested = {"greyscale": {"test_elbo": -100, "note": "text", "more": {"a": 1.5}}}
-    assert upsert.flatten(nested) == {"greyscale/test_elbo": -100.0, "greyscale/more/a": 1.5}
+def test_nested_metrics_become_flat() -> None:
+    nested = {"binarized": {"test_elbo": -100, "none": None, "sha": "ab", "more": {"a": 1.5}}}
+    assert upsert.flatten(nested) == {
+        "binarized/test_elbo": -100.0,
+        "binarized/sha": "ab",
+        "binarized/more/a": 1.5,
+    }
 
 
 def test_a_metric_without_direction_is_refused() -> None:

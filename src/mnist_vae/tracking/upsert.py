@@ -54,9 +54,10 @@ def upsert(
         writer = _Writer(store, content, fetch, _find(store, content, tags, moment))
         writer.history(moment)
         writer.datasets()
-        writer.evaluation(writer.models(), moment)
+        texts = writer.evaluation(writer.models(), moment)
         writer.files()
-        writer.tags({**tags, NOTE: writer.note(repeat), "dvc.gone": ", ".join(writer.gone)})
+        gone = ", ".join(writer.gone)
+        writer.tags({**tags, **texts, NOTE: writer.note(repeat), "dvc.gone": gone})
         if writer.run.info.status != "FINISHED":
             end = max(moment, writer.run.info.start_time)
             store.client.set_terminated(writer.run.info.run_id, "FINISHED", end)
@@ -220,24 +221,29 @@ class _Writer:
         self.added.append("models")
         return models.log(self.store, self.run, weights, md5)
 
-    def evaluation(self, logged: "Mapping[str, LoggedModel]", moment: int) -> None:
-        """The test metrics, linked with the model and the test set, as step 0."""
+    def evaluation(self, logged: "Mapping[str, LoggedModel]", moment: int) -> dict[str, str]:
+        """The test metrics, linked with the model and the test set, as step 0.
+
+        Returns what is text among them, which MLflow takes as tags.
+        """
         from mlflow.entities import Metric
 
         path = self.fetch(EVALUATION)
         if path is None:
-            return
+            return {}
+        values = flatten(json.loads(path.read_text(encoding="utf-8")))
         there = self.run.data.metrics
         vae = logged.get("vae")
         name, digest = self._dataset("test")
         new = [
             Metric(key, value, moment, 0, vae.model_id if vae else None, name, digest)
-            for key, value in flatten(json.loads(path.read_text(encoding="utf-8"))).items()
-            if key not in there or not _same(there[key], value)
+            for key, value in values.items()
+            if not isinstance(value, str) and (key not in there or not _same(there[key], value))
         ]
         _log_metrics(self.store, self.run.info.run_id, new)
         if new:
             self.added.append("metrics")
+        return {key: value for key, value in values.items() if isinstance(value, str)}
 
     def datasets(self) -> None:
         """The three splits with DVC's md5 as digest."""
@@ -329,12 +335,14 @@ def headline(content: Content, metrics: Mapping[str, float]) -> str:
     return f"{', '.join(found)} nats ({content.protocol})" if found else ""
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Numbers in nested objects, by names joined with slashes."""
-    flat: dict[str, float] = {}
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float | str]:
+    """Numbers and texts in nested objects, by names joined with slashes."""
+    flat: dict[str, float | str] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
             flat |= flatten(value, f"{prefix}{name}/")
+        elif isinstance(value, str):
+            flat[f"{prefix}{name}"] = value
         elif isinstance(value, int | float):
             flat[f"{prefix}{name}"] = float(value)
     return flat
