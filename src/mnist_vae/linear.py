@@ -21,8 +21,8 @@ class Linear(nn.Linear):
         exported = torch.compiler.is_compiling()  # torch.export shall see the standard operation
         if exported or not x.is_cpu or x.dtype != torch.float32 or not ONEDNN:
             return super().forward(x)
-        product: Tensor = _Affine.apply(x.reshape(-1, self.in_features), self.weight, self.bias)
-        return product.view(*x.shape[:-1], self.out_features)
+        result: Tensor = _Affine.apply(x.reshape(-1, self.in_features), self.weight, self.bias)
+        return result.view(*x.shape[:-1], self.out_features)
 
 
 class _Affine(torch.autograd.Function):
@@ -31,16 +31,16 @@ class _Affine(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _product(x, weight, bias)
+        return product(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
-        back = _product(gradient, weight.t()) if ctx.needs_input_grad[0] else None
-        return back, _product(gradient.t(), x.t()), gradient.sum(0)
+        back = product(gradient, weight.t()) if ctx.needs_input_grad[0] else None
+        return back, product(gradient.t(), x.t()), gradient.sum(0)
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x weight^T + bias."""
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return product
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x (N, I), weight (O, I), bias (O,) or none -> x weight^T + bias (N, O), on a CPU."""
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return result
