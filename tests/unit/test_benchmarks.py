@@ -4,13 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from benchmarks import clock, floor, marginal_lap, report  # noqa: E402
-from benchmarks.recipe import NETWORK  # noqa: E402
-from mnist_vae.errors import PipelineError  # noqa: E402
-from mnist_vae.model import VAE  # noqa: E402
+from benchmarks import clock, floor, marginal_lap, report
+from benchmarks.recipe import NETWORK
+from mnist_vae.errors import PipelineError
+from mnist_vae.model import VAE
 
 
 def test_an_epoch_of_the_tutorials_network_is_431_gflop() -> None:
