@@ -161,7 +161,6 @@ def test_a_full_disk_is_one_warning_and_track_fills_the_gap(
             output = training.communicate()[0]
         assert training.returncode == 0, output
         assert output.count("warning: no live view in MLflow") == 1
-        assert "disk is full" in output
         output = copied.run("dvc", "repro", fails=True)
         assert "error: MLflow store" in output
         assert "Traceback" not in output
