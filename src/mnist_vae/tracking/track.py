@@ -65,7 +65,9 @@ def run_of(name: str | None) -> tuple[str, str]:
     with errors(store.uri):
         run = upsert.find(store, content)
     if run is None:
-        raise PipelineError(f"{where} has no run in {hide_password(store.uri)}; `make rebuild` makes it")
+        raise PipelineError(
+            f"{where} has no run in {hide_password(store.uri)}; `make rebuild` makes it"
+        )
     return run.info.run_id, store.address(run.info.run_id)
 
 
