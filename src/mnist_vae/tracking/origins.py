@@ -104,7 +104,7 @@ def tags(repository: Repository, content: Content, origins: Sequence[Origin]) ->
         "dvc.results": content.results,
         "dvc.exp.name": ", ".join(sorted({exp.label for exp in experiments})),
         "dvc.exp.ref": ", ".join(sorted(exp.ref for exp in experiments)),
-        "dvc.exp.baseline": origin.base if origin.kind == "experiment" else "",
+        "dvc.exp.baseline": ", ".join(sorted({exp.base for exp in experiments})),
         "dvc.sweep": ", ".join(origin.changes),
         "mlflow.source.git.commit": commit or origin.base,
         "mlflow.source.git.branch": next(

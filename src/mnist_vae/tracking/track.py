@@ -9,7 +9,7 @@ from mnist_vae.tracking import content as contents
 from mnist_vae.tracking import origins, upsert
 from mnist_vae.tracking.content import Content
 from mnist_vae.tracking.repository import Repository, root
-from mnist_vae.tracking.store import Store, errors, open_store
+from mnist_vae.tracking.store import Store, errors, hide_password, open_store
 
 
 def track(folder: Path) -> str:
@@ -72,7 +72,9 @@ def run_of(name: str | None) -> tuple[str, str]:
     with errors(store.uri):
         run = upsert.find(store, content)
     if run is None:
-        raise PipelineError(f"{where} has no run in {store.uri}; `make rebuild` makes it")
+        raise PipelineError(
+            f"{where} has no run in {hide_password(store.uri)}; `make rebuild` makes it"
+        )
     return run.info.run_id, store.address(run.info.run_id)
 
 
