@@ -74,4 +74,5 @@ def test_threads_and_cpu_types_agree_within_the_tolerance(
     other = train(mnist_raw, threads, **environment)
     assert apart(here, other) < TOLERANCE
     if other["environment"]["machine"] == "x86_64":  # these variables are for it
-        assert other["environment"] != here["environment"]
+        changed = other["environment"] != here["environment"]
+        assert changed or other["weights"] != here["weights"]
