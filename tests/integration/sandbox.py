@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import psutil
+from ruamel.yaml import YAML
 
 CHECKOUT = Path(__file__).parents[2]
 TINY = {
@@ -78,11 +79,10 @@ class Project:
     def set(self, **params: object) -> None:
         """Change values in params.yaml."""
         path = self.folder / "params.yaml"
-        lines = [
-            f"{key}: {params[key]}" if (key := line.split(":")[0]) in params else line
-            for line in path.read_text().splitlines()
-        ]
-        path.write_text("\n".join(lines) + "\n")
+        yaml = YAML()  # keeps the comments
+        values = yaml.load(path)
+        values.update(params)
+        yaml.dump(values, path)
 
     def commit(self, message: str) -> str:
         """Commit everything and return the commit."""

@@ -163,6 +163,7 @@ def test_a_full_disk_is_one_warning_and_track_fills_the_gap(
         assert output.count("warning: no live view in MLflow") == 1
         output = copied.run("dvc", "repro", fails=True)
         assert "error: MLflow store" in output
+        assert "disk is full" in output
         assert "Traceback" not in output
 
         (disk / "filler").unlink()

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sqlite3
 import urllib.error
 import urllib.request
@@ -72,8 +73,8 @@ def open_store(root: Path) -> Store:
     with errors(uri), file_lock(root, "store"):  # several at once on a fresh database crash
         import mlflow
 
-        for logger in ("mlflow", "alembic"):
-            logging.getLogger(logger).setLevel(logging.ERROR)
+        for logger in ("mlflow", "alembic"):  # a fault is told once, by `errors`
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         client = mlflow.MlflowClient(uri, uri)
@@ -88,9 +89,11 @@ def errors(uri: str) -> Iterator[None]:
     except Exception as error:
         if not _is_fault(error):
             raise
-        detail = str(error).strip().splitlines() or [type(error).__name__]
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        # SQLAlchemy writes where it was before what the database said: "(sqlite3.Error) ..."
+        said = next((line for line in lines if re.match(r"\(\w+(\.\w+)+\) ", line)), lines[0])
         raise PipelineError(
-            f"MLflow store {hide_password(uri)}: {detail[0]}; "
+            f"MLflow store {hide_password(uri)}: {said}; "
             "once it works, `dvc repro track` or `make rebuild` adds what is missing"
         ) from error
 
