@@ -100,7 +100,7 @@ def _start() -> "subprocess.Popen[bytes] | None":
             stderr=subprocess.PIPE,
             cwd=_main_root(),  # a temporary workspace can vanish before the child ends
             env={**os.environ, "PYTHONPATH": str(source), "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,  # a Ctrl-C for training must not reach the child
+            process_group=0,  # a Ctrl-C for training must not reach the child
         )
         if child.stdin and child.stderr:  # always: they are pipes
             os.write(child.stdin.fileno(), first)
