@@ -26,7 +26,7 @@ Message = dict[str, Any]
 
 
 def main() -> None:
-    os.nice(19)  # in the session of training, since Linux gives each session an equal share
+    os.nice(10)  # in the session of training, since Linux gives each session an equal share
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the end of the input says when to stop
     complaints = os.dup(2)
