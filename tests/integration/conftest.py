@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.sandbox import Project, make_project
+from tests.integration.sandbox import Project, make_project, wait_for_live
 
 
 @pytest.fixture
@@ -25,6 +25,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, mnist_raw: Path) -> Ite
     project.dvc("config", "--local", "cache.dir", str(folder / "cache"))
     project.dvc("config", "--local", "cache.type", "symlink")  # copies cost nothing
     project.dvc("repro")
+    wait_for_live(project, runs=1)
     project.commit("results")
     yield project
     shutil.rmtree(folder, ignore_errors=True)

@@ -3,8 +3,12 @@
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -100,6 +104,30 @@ class Project:
             ignore=lambda inside, names: names if inside == temporary else [],
         )
         return Project(folder, self.mirror)
+
+
+def wait_for(done: Callable[[], object], seconds: float = 180) -> None:
+    """Until `done` says something true; fails after `seconds`."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.3)
+
+
+def wait_for_live(project: Project, runs: int) -> None:
+    """Until training's own logging, which may come after `track`, is in so many runs.
+
+    Training this short is over before MLflow is imported; a store that is copied before it has
+    ended could be half-written.
+    """
+
+    def logged() -> bool:
+        with closing(sqlite3.connect(project.folder / "mlflow.db")) as database:
+            query = "SELECT count(*) FROM tags WHERE key = 'env.threads'"
+            (found,) = database.execute(query).fetchone()
+        return bool(found >= runs)
+
+    wait_for(logged)
 
 
 def free_port() -> int:

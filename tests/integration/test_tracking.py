@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration import store_view
-from tests.integration.sandbox import Project
+from tests.integration.sandbox import Project, wait_for_live
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
@@ -31,9 +31,11 @@ def lab(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Projec
     lab.git("checkout", "--force", "main")
     lab.dvc("checkout")
     lab.dvc("exp", "run", "--temp", "--name", "four", "-S", "latent_dim=4", "-S", "seed=1")
+    wait_for_live(lab, runs=3)
     lab.dvc("exp", "run", "--queue", "-S", "latent_dim=2,3,5")  # 2: baseline, 3: done
     lab.dvc("queue", "start", "-j", "2")
     work_off(lab)
+    wait_for_live(lab, runs=4)
     return lab
 
 

@@ -6,14 +6,13 @@ import socket
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.integration import store_view
-from tests.integration.sandbox import Project
+from tests.integration.sandbox import Project, wait_for
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
@@ -21,13 +20,6 @@ pytestmark = [
 ]
 LONG = {"epochs": 100_000, "schedule": "constant"}
 SLOW = {"epochs": 60, "batch_size": 1, "schedule": "constant"}  # longer than MLflow's start
-
-
-def wait_for(done: Callable[[], object], seconds: float = 180) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.3)
 
 
 def newest(project: Project) -> store_view.RunView:
@@ -68,6 +60,25 @@ def test_a_killed_training_leaves_nothing_running_and_goes_on_in_its_run(copied:
     copied.git("checkout", "params.yaml")
     assert "removed" in copied.command("rebuild")
     assert [run.id for run in store_view.runs(copied.folder).values()] == [first]
+
+
+def test_the_machines_load_is_logged_if_asked_for(copied: Project) -> None:
+    first = newest(copied)
+    assert not any(name.startswith("system/") for name in first.points)
+    copied.set(**LONG)
+    switches = {
+        "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "true",
+        "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "0.5",
+    }
+    with copied.start("python", "-m", "stages.train", **switches) as training:
+        wait_for(lambda: "system/cpu_utilization_percentage" in newest(copied).points)
+        training.kill()
+    wait_for(lambda: newest(copied).status == "KILLED")
+    run = newest(copied)
+    assert run.id != first.id
+    assert steps(copied)
+    assert all(0 <= value <= 100 for _, value, _ in run.points["system/cpu_utilization_percentage"])
+    assert all(value > 0 for _, value, _ in run.points["system/system_memory_usage_megabytes"])
 
 
 def test_a_locked_database_is_one_warning_and_training_finishes(copied: Project) -> None:
