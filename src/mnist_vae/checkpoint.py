@@ -70,9 +70,8 @@ class State:
         """The start of an epoch (counted from 0)."""
         return cls(epoch, 0, torch.zeros(3, dtype=torch.float64), list(history))
 
-    def add(self, terms: tuple[Tensor, Tensor, Tensor]) -> None:
-        """Count one batch; stays on the device, so that no step waits for it."""
-        batch = torch.stack([term.detach().sum(dtype=torch.float64) for term in terms])
+    def add(self, batch: Tensor) -> None:
+        """Count one batch's sums (3,); stays on the device, so that no step waits for it."""
         self.sums = self.sums.to(batch.device) + batch
         self.batch += 1
 

@@ -22,18 +22,33 @@ def softplus(logits: Tensor) -> Tensor:
     return logits.relu() - logits.abs().sigmoid_().log_()
 
 
+def sum_of_logs(values: Tensor) -> Tensor:
+    """Sum over the last axis of log(v), 1/2 <= v <= 1: (..., D) -> (...,); may use `values` up.
+
+    One logarithm for the product of 56 values, which cannot underflow, where D is divisible by it.
+    """
+    if values.shape[-1] % 56 == 0:
+        values = values.unflatten(-1, (8, -1)).prod(-2).unflatten(-1, (7, -1)).prod(-2)
+    return values.log_().sum(-1)
+
+
 class _BernoulliLogLikelihood(torch.autograd.Function):
-    """sum_i x_i l_i - softplus(l_i), with the gradient x_i - sigmoid(l_i) for the logits alone."""
+    """sum_i x_i l_i - softplus(l_i), with the gradient x_i - sigmoid(l_i) for the logits alone.
+
+    softplus(l) = relu(l) - log max(p, 1 - p) with p = sigmoid(l), the only exponential.
+    """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, x: Tensor) -> Tensor:
-        ctx.save_for_backward(logits, x)
-        return (x * logits).sub_(softplus(logits)).sum(-1)
+        p = logits.sigmoid()
+        ctx.save_for_backward(p, x)
+        linear = (x * logits).sum(-1) - logits.relu().sum(-1)
+        return linear.add_(sum_of_logs(torch.maximum(p, 1 - p)))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        logits, x = ctx.saved_tensors
-        return (x - logits.sigmoid()).mul_(gradient.unsqueeze(-1)), None
+        p, x = ctx.saved_tensors
+        return (x - p).mul_(gradient.unsqueeze(-1)), None
 
 
 def log_px_z(logits: Tensor, x: Tensor) -> Tensor:

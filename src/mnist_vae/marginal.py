@@ -49,14 +49,12 @@ def iwae(
 def _log_px_z(logits: Tensor, x: Tensor) -> Tensor:
     """elbo.log_px_z of one image (784,), at a third of its time on a CPU; uses the logits up.
 
-    With softplus(l) = (l + |l|) / 2 - log sigmoid(|l|), and one logarithm for the product of 56
-    sigmoids: each is at least 1/2, so that it cannot underflow.
+    With softplus(l) = (l + |l|) / 2 - log sigmoid(|l|).
     """
     linear = logits @ (x - 0.5)
     size = logits.abs_()
     linear -= 0.5 * size.sum(-1)
-    product = size.sigmoid_().unflatten(-1, (8, 98)).prod(-2).unflatten(-1, (7, 14)).prod(-2)
-    return linear.add_(product.log_().sum(-1))
+    return linear.add_(elbo.sum_of_logs(size.sigmoid_()))
 
 
 @dataclass(frozen=True)

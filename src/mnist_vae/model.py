@@ -132,8 +132,8 @@ def initialize(
     """Random weights, in place.
 
     glorot: weights uniform by fan-in and fan-out, biases zero (Glorot & Bengio 2010). lecun:
-    weights and biases uniform in +-1/sqrt(fan-in) (LeCun et al. 1998), so that the decoder's first
-    units bend at places spread over a small latent space.
+    weights and biases uniform in +-1/sqrt(fan-in) (LeCun et al. 1998). spread: the same, then
+    `_spread`, for few latent units.
 
     With `mean_image` (784,), the output bias is its logit, so that training starts from the
     mean image and not from grey (Burda et al. 2015, section 5).
@@ -151,10 +151,30 @@ def initialize(
                 nn.init.zeros_(layer.bias)
             else:
                 nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    if scheme == "spread":
+        _spread(model)
     if mean_image is not None:
         # Pixels that are always black have logit -inf: 1e-3 is one grey level in four images.
         bias = model.decoder.get_parameter(f"{len(model.decoder) - 1}.bias")
         bias.copy_(torch.logit(mean_image.clamp(1e-3, 1 - 1e-3)))
+
+
+def _spread(model: VAE) -> None:
+    """Fill the latent space from the start, in place.
+
+    The decoder's first units are steeper, and their bends w z + b = 0 lie up to twice as far out,
+    over the whole prior. The codes begin further apart, and known better than under the prior: by
+    3 nats in all, whatever the number of units that share them. So the decoder learns from codes
+    that it can tell apart.
+    """
+    units = model.params.latent_dim
+    model.decoder.get_parameter("0.weight").mul_(4)
+    model.decoder.get_parameter("0.bias").mul_(8)
+    last = len(model.encoder) - 1
+    means, log_variances = model.encoder.get_parameter(f"{last}.weight").chunk(2)
+    means.mul_(max(1.0, 3 * math.sqrt(2 / units)))
+    log_variances.zero_()
+    model.encoder.get_parameter(f"{last}.bias").chunk(2)[1].fill_(-6 / units)
 
 
 def _fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> int:

@@ -56,5 +56,10 @@ def describe(device: torch.device) -> str:
 
 def generator(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator of its own for each random draw: changing one never shifts another."""
+    return reseed(torch.Generator(device), seed, purpose)
+
+
+def reseed(generator: torch.Generator, seed: int, purpose: str) -> torch.Generator:
+    """Set a generator to the start of the sequence of this seed and purpose."""
     digest = hashlib.sha256(f"{purpose}/{seed}".encode()).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little", signed=True))
+    return generator.manual_seed(int.from_bytes(digest[:8], "little", signed=True))

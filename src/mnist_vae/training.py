@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mnist_vae import dataset, elbo, runtime
+from mnist_vae import cuda_graph, dataset, elbo, runtime
 from mnist_vae.checkpoint import Checkpoint, State
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE
@@ -78,31 +78,43 @@ def fit(
     """
     device = next(model.parameters()).device
     train, validation = train.to(device), validation.to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=params.learning_rate, fused=True)
-    mean = copy.deepcopy(model).requires_grad_(False)
+    rate, beta = (torch.zeros((), device=device) for _ in range(2))
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=rate, fused=True, capturable=device.type == "cuda"
+    )
+    mean = copy.deepcopy(model).requires_grad_(False) if params.weight_averaging else model
     models = {"model": model, "mean": mean}
     state = checkpoint.restore(models, optimizer) or State.at_epoch(0)
     history = state.history
     batches = math.ceil(len(train) / params.batch_size)
+    noise, pixels = (torch.Generator(device) for _ in range(2))
+
+    def step(batch: Tensor) -> Tensor:
+        """Update the weights; sums of objective, rate and distortion over the batch (3,)."""
+        seen, x = observe(train.index_select(0, batch), params, pixels)
+        terms = bound(model, seen, x, params, beta, noise)
+        optimizer.zero_grad(set_to_none=True)
+        (-terms[0].mean()).backward()
+        optimizer.step()
+        return torch.stack([term.detach().sum(dtype=torch.float64) for term in terms])
+
+    if device.type == "cuda":
+        step = cuda_graph.Replayed(step, params.batch_size, (noise, pixels), device)
     on_step(state.epoch * batches + state.batch)
 
     for epoch in range(state.epoch, params.epochs):
         if epoch != state.epoch:
             state = State.at_epoch(epoch, history)
-        noise = runtime.generator(params.seed, f"noise/{epoch}", device)
-        pixels = runtime.generator(params.seed, f"pixels/{epoch}", device)
+        runtime.reseed(noise, params.seed, f"noise/{epoch}")
+        runtime.reseed(pixels, params.seed, f"pixels/{epoch}")
         state.restore_generators(noise, pixels)
         for index, batch in _batches(len(train), epoch, state.batch, params, device):
             epochs = epoch + (index + 0.5) / batches
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(params, epochs)
-            seen, x = observe(train.index_select(0, batch), params, pixels)
-            terms = bound(model, seen, x, params, kl_weight(params, epochs), noise)
-            optimizer.zero_grad(set_to_none=True)
-            (-terms[0].mean()).backward()
-            optimizer.step()
-            average(mean, model, epoch * batches + index + 1, params.weight_averaging)
-            state.add(terms)
+            optimizer.param_groups[0]["lr"].fill_(learning_rate(params, epochs))
+            beta.fill_(kl_weight(params, epochs))
+            state.add(step(batch))
+            if params.weight_averaging:
+                average(mean, model, epoch * batches + index + 1, params.weight_averaging)
             on_step(epoch * batches + index + 1)
             if checkpoint.due():
                 checkpoint.save(models, optimizer, state, (noise, pixels))
@@ -147,10 +159,10 @@ def bound(
     seen: Tensor,
     x: Tensor,
     params: TrainingParams,
-    beta: float,
+    beta: Tensor,
     noise: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Objective, rate and distortion of each image: seen, x (B, 784) -> three times (B,).
+    """Objective, rate and distortion of each image: seen, x (B, 784), beta () -> three times (B,).
 
     iwae_dreg is the bound of iwae, its gradient for the encoder doubly reparameterized (Tucker et
     al. 2019, arXiv:1810.04152): the k-th sample's path counts with its normalised weight
@@ -196,13 +208,13 @@ def learning_rate(params: TrainingParams, epochs: float) -> float:
 def average(mean: VAE, model: VAE, step: int, decay: float) -> None:
     """Move `mean` towards the weights of `model` after `step` steps, in place.
 
-    An exponential moving average over about 1 / (1 - decay) steps, shorter at the start; decay 0
-    copies the weights. Updated every EVERY steps, since a step's weights differ little from the
-    next one's and the update takes as long as a tenth of a step.
+    An exponential moving average over about 1 / (1 - decay) steps, shorter at the start. Updated
+    every EVERY steps, since a step's weights differ little from the next one's and the update
+    takes as long as a tenth of a step.
     """
-    if decay and step % EVERY:
+    if step % EVERY:
         return
-    kept = min(decay**EVERY, step / (step + 10 * EVERY)) if decay else 0.0
+    kept = min(decay**EVERY, step / (step + 10 * EVERY))
     torch._foreach_lerp_(list(mean.parameters()), list(model.parameters()), 1 - kept)
 
 

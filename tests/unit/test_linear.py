@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch.nn import functional
 
+from mnist_vae import linear
 from mnist_vae.linear import Linear
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["oneDNN", "torch's own"])
+def onednn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways, whichever this machine would take."""
+    if request.param and not torch.backends.mkldnn.is_available():
+        pytest.skip("this build of torch has no oneDNN")
+    monkeypatch.setattr(linear, "ONEDNN", request.param)
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 5), (4, 3, 5)])
