@@ -73,12 +73,12 @@ def draw(points: Sequence[Point], protocol: str) -> Figure:
         axes.axline((point.rate, point.distortion), slope=-1, color=GREY, lw=0.6, ls="--", zorder=1)
     rates, distortions = [p.rate for p in points], [p.distortion for p in points]
     axes.plot(rates, distortions, "o", color=BLUE)
-    for point in points:
+    for index, point in enumerate(points):
         axes.annotate(
             f"{point.latent_dim}",
             (point.rate, point.distortion),
             textcoords="offset points",
-            xytext=(6, 4),
+            xytext=(6, -13 if index % 2 else 4),  # neighbours can be close
         )
     axes.margins(0.15)
     axes.set_xlabel("rate: KL (nats per image)")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.tracking import content as contents
-from mnist_vae.tracking import models, upsert
+from mnist_vae.tracking import models, runs
 from mnist_vae.tracking.repository import root
 from mnist_vae.tracking.store import Store, errors, open_store
 
@@ -60,14 +60,14 @@ def choose(metric: str) -> Champion:
         )
     store = open_store(folder)
     with errors(store.uri):
-        runs = _candidates(store, metric, test_set)
-        if not runs:
+        found = _candidates(store, metric, test_set)
+        if not found:
             raise PipelineError(f"no finished run has {metric} on the workspace's test set")
-        best = max(runs, key=lambda run: sign * run.data.metrics[metric])
+        best = max(found, key=lambda run: sign * run.data.metrics[metric])
         model = f"vae-{best.data.params['dataset']}-{protocol}"
         version = _register(store, model, best, metric)
     value = best.data.metrics[metric]
-    return Champion(model, version, str(best.info.run_name), metric, value, len(runs))
+    return Champion(model, version, str(best.info.run_name), metric, value, len(found))
 
 
 def direction(name: str) -> int:
@@ -85,7 +85,7 @@ def _candidates(store: Store, metric: str, test_set: str) -> "list[Run]":
     finished = f"attributes.status = 'FINISHED' and tags.`{TEST_SET}` = '{test_set}'"
     return [
         run
-        for run in upsert.search(store, finished)
+        for run in runs.search(store, finished)
         if metric in run.data.metrics and "dvc.results" in run.data.tags
     ]
 

@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mnist_vae.tracking import runs
 from mnist_vae.tracking import store as stores
-from mnist_vae.tracking import upsert
 from mnist_vae.tracking.content import Content
 from mnist_vae.tracking.store import Store
 
@@ -91,9 +91,9 @@ def _system_metrics(run_id: str) -> Iterator[None]:
 def _begin(store: Store, content: Content, tags: Mapping[str, str], start: int) -> str:
     """The run to continue, or a new one. One with results only learns where it was trained."""
     with store.lock(content.key):
-        found = upsert.runs(store, content.key)
+        found = runs.of_key(store, content.key)
         complete = [run for run in found if "dvc.results" in run.data.tags]
-        run = next(iter(complete or found), None) or upsert.create(store, content, tags, start)
+        run = next(iter(complete or found), None) or runs.create(store, content, tags, start)
         if not complete and run.info.status != "RUNNING":
             store.client.update_run(run.info.run_id, "RUNNING")
         for name, value in tags.items():
@@ -110,7 +110,7 @@ def _add(store: Store, content: Content, run_id: str, batch: Sequence[Message]) 
         run = store.client.get_run(run_id)
         if "dvc.results" in run.data.tags or run.info.lifecycle_stage != "active":
             return False
-        upsert.log_rows(store, run_id, content.protocol, rows, times.__getitem__)
+        runs.log_rows(store, run_id, content.protocol, rows, times.__getitem__)
         for message in batch:
             if "end" in message:
                 store.client.set_terminated(run_id, message["end"], message["time"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.tracking import content as contents
-from mnist_vae.tracking import origins, upsert
+from mnist_vae.tracking import origins, runs, upsert
 from mnist_vae.tracking.content import Content
 from mnist_vae.tracking.repository import Repository, root
 from mnist_vae.tracking.store import Store, errors, file_lock, open_store
@@ -134,7 +134,7 @@ def _tidy(
 ) -> Iterator[str]:
     """Close or delete the project's runs that are not of any experiment."""
     unknown = 0
-    for run in upsert.search(store, "tags.`dvc.key` != ''"):
+    for run in runs.search(store, "tags.`dvc.key` != ''"):
         name, key = run.info.run_name, run.data.tags["dvc.key"]
         if run.info.run_id in kept or _is_live(store, key):
             continue
@@ -145,7 +145,7 @@ def _tidy(
                 store.client.set_terminated(run.info.run_id, "KILLED")
                 yield f"{name}: was left RUNNING, is KILLED"
         else:
-            upsert.remove(store, run.info.run_id)
+            runs.remove(store, run.info.run_id)
             yield f"{name}: removed, since no experiment has it"
     if unknown:
         yield f"{unknown} runs are of no experiment in this clone; --prune removes them"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.tracking import content as contents
-from mnist_vae.tracking import origins, upsert
+from mnist_vae.tracking import origins, runs, upsert
 from mnist_vae.tracking.content import Content
 from mnist_vae.tracking.repository import Repository, root
 from mnist_vae.tracking.store import Store, errors, hide_password, open_store
@@ -70,7 +70,7 @@ def run_of(name: str | None) -> tuple[str, str]:
         raise PipelineError(f"{where} has no results: {content.problem}")
     store = open_store(repository.folder)
     with errors(store.uri):
-        run = upsert.find(store, content)
+        run = runs.find(store, content)
     if run is None:
         raise PipelineError(
             f"{where} has no run in {hide_password(store.uri)}; `make rebuild` makes it"
@@ -95,14 +95,14 @@ def _remove_superseded(store: Store, repository: Repository, content: Content) -
     """
     others = [
         run
-        for run in upsert.runs(store, content.key)
+        for run in runs.of_key(store, content.key)
         if run.data.tags.get("dvc.results") not in (None, content.results)
     ]
     if others:
         kept = results_of(repository, content.key)
         for run in others:
             if run.data.tags["dvc.results"] not in kept:
-                upsert.remove(store, run.info.run_id)
+                runs.remove(store, run.info.run_id)
 
 
 def results_of(repository: Repository, key: str) -> Sequence[str]:

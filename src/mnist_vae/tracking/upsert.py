@@ -3,19 +3,18 @@
 import csv
 import hashlib
 import json
-import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_vae.tracking import models
+from mnist_vae.tracking import models, runs
 from mnist_vae.tracking.content import Content
 from mnist_vae.tracking.store import Store
 
 if TYPE_CHECKING:
-    from mlflow.entities import LoggedModel, Metric, Run
+    from mlflow.entities import LoggedModel, Run
 
 HISTORY = "metrics/history.csv"
 EVALUATION = "metrics/evaluation.json"
@@ -65,86 +64,6 @@ def upsert(
         return Outcome(writer.run.info.run_id, tuple(writer.added), tuple(writer.gone))
 
 
-def runs(store: Store, key: str) -> "list[Run]":
-    """The active runs of a key, the oldest first."""
-    found = search(store, f"tags.`dvc.key` = '{key}'")
-    return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
-
-
-def search(store: Store, condition: str) -> "list[Run]":
-    """All active runs of the project that meet an MLflow search condition."""
-    found: list[Run] = []
-    token: str | None = None
-    while token != "":
-        page = store.client.search_runs([store.experiment_id], condition, page_token=token)
-        found += page
-        token = page.token or ""
-    return found
-
-
-def find(store: Store, content: Content) -> "Run | None":
-    """The run of exactly this content and these results."""
-    same = [
-        run
-        for run in runs(store, content.key)
-        if run.data.tags.get("dvc.results") == content.results
-    ]
-    return same[0] if same else None
-
-
-def remove(store: Store, run_id: str) -> None:
-    """Delete a run with its models, as the UI does: `mlflow gc` frees the space."""
-    for logged in models.of_run(store, run_id):
-        store.client.delete_logged_model(logged.model_id)
-    store.client.delete_run(run_id)
-
-
-def create(store: Store, content: Content, tags: Mapping[str, str], moment: int) -> "Run":
-    """A new run with all parameters, RUNNING. Call it with the lock of the key held."""
-    from mlflow.entities import Param
-
-    run = store.client.create_run(
-        store.experiment_id, moment, dict(tags), run_name=tags["mlflow.runName"]
-    )
-    params = [Param(name, _text(value)) for name, value in content.params.items()]
-    for start in range(0, len(params), 100):
-        store.client.log_batch(run.info.run_id, params=params[start : start + 100])
-    return store.client.get_run(run.info.run_id)
-
-
-def log_rows(
-    store: Store,
-    run_id: str,
-    protocol: str,
-    rows: Iterable[Mapping[str, float]],
-    moment: Callable[[int], int],
-) -> int | None:
-    """Log the points of the curves that the run lacks, and return how many those were.
-
-    None if the run holds other values. moment: when an epoch ended, in milliseconds. Call it with
-    the lock of the run's key held.
-    """
-    from mlflow.entities import Metric
-
-    points = {
-        (f"{protocol}/{name}", int(row["epoch"])): value
-        for row in rows
-        for name, value in row.items()
-        if name != "epoch"
-    }
-    for key in {key for key, _ in points}:
-        for there in store.client.get_metric_history(run_id, key):
-            value = points.pop((key, there.step), None)
-            if value is not None and not _same(value, there.value):
-                return None
-    _log_metrics(
-        store,
-        run_id,
-        [Metric(key, value, moment(step), step) for (key, step), value in points.items()],
-    )
-    return len(points)
-
-
 def _find(store: Store, content: Content, tags: Mapping[str, str], moment: int) -> "Run":
     """The content's run, which may have been begun by training; or else a new one.
 
@@ -152,17 +71,17 @@ def _find(store: Store, content: Content, tags: Mapping[str, str], moment: int) 
     """
     mine = [
         run
-        for run in runs(store, content.key)
+        for run in runs.of_key(store, content.key)
         if run.data.tags.get("dvc.results", content.results) == content.results
     ]
     if not mine:
         begun = {name: value for name, value in tags.items() if name != "dvc.results"}
-        create(store, content, begun, moment)
+        runs.create(store, content, begun, moment)
         return _find(store, content, tags, moment)
     # One that is complete is the one that others know.
     mine.sort(key=lambda run: "dvc.results" not in run.data.tags)
     for duplicate in mine[1:]:
-        remove(store, duplicate.info.run_id)
+        runs.remove(store, duplicate.info.run_id)
     return mine[0]
 
 
@@ -198,12 +117,12 @@ class _Writer:
                 for row in csv.DictReader(file)
             ]
         protocol = self.content.protocol
-        logged = log_rows(self.store, self.run.info.run_id, protocol, rows, moment.__add__)
+        logged = runs.log_rows(self.store, self.run.info.run_id, protocol, rows, moment.__add__)
         if logged is None:
-            remove(self.store, self.run.info.run_id)
+            runs.remove(self.store, self.run.info.run_id)
             tags = {k: v for k, v in self.run.data.tags.items() if k != "dvc.results"}
-            self.run = create(self.store, self.content, tags, moment)
-            logged = log_rows(self.store, self.run.info.run_id, protocol, rows, moment.__add__)
+            self.run = runs.create(self.store, self.content, tags, moment)
+            logged = runs.log_rows(self.store, self.run.info.run_id, protocol, rows, moment.__add__)
         if logged:
             self.added.append("curves")
 
@@ -238,9 +157,9 @@ class _Writer:
         new = [
             Metric(key, value, moment, 0, vae.model_id if vae else None, name, digest)
             for key, value in values.items()
-            if not isinstance(value, str) and (key not in there or not _same(there[key], value))
+            if not isinstance(value, str) and (key not in there or not runs.same(there[key], value))
         ]
-        _log_metrics(self.store, self.run.info.run_id, new)
+        runs.log_metrics(self.store, self.run.info.run_id, new)
         if new:
             self.added.append("metrics")
         return {key: value for key, value in values.items() if isinstance(value, str)}
@@ -346,20 +265,6 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float | st
         elif isinstance(value, int | float):
             flat[f"{prefix}{name}"] = float(value)
     return flat
-
-
-def _log_metrics(store: Store, run_id: str, metrics: "Sequence[Metric]") -> None:
-    for start in range(0, len(metrics), 800):  # the server takes 1000
-        store.client.log_batch(run_id, metrics=metrics[start : start + 800])
-
-
-def _same(one: float, other: float) -> bool:
-    """Equal as far as history.csv, which has nine digits, can tell."""
-    return math.isclose(one, other, rel_tol=1e-8, abs_tol=1e-12)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _data(split: str) -> str:

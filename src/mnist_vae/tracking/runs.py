@@ -1,0 +1,107 @@
+"""The runs of an MLflow store: find them by content, make them, add points, remove them."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from mnist_vae.tracking import models
+from mnist_vae.tracking.content import Content
+from mnist_vae.tracking.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric, Run
+
+
+def of_key(store: Store, key: str) -> "list[Run]":
+    """The active runs of a key, the oldest first."""
+    found = search(store, f"tags.`dvc.key` = '{key}'")
+    return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
+
+
+def search(store: Store, condition: str) -> "list[Run]":
+    """All active runs of the project that meet an MLflow search condition."""
+    found: list[Run] = []
+    token: str | None = None
+    while token != "":
+        page = store.client.search_runs([store.experiment_id], condition, page_token=token)
+        found += page
+        token = page.token or ""
+    return found
+
+
+def find(store: Store, content: Content) -> "Run | None":
+    """The run of exactly this content and these results."""
+    same = [
+        run
+        for run in of_key(store, content.key)
+        if run.data.tags.get("dvc.results") == content.results
+    ]
+    return same[0] if same else None
+
+
+def remove(store: Store, run_id: str) -> None:
+    """Delete a run with its models, as the UI does: `mlflow gc` frees the space."""
+    for logged in models.of_run(store, run_id):
+        store.client.delete_logged_model(logged.model_id)
+    store.client.delete_run(run_id)
+
+
+def create(store: Store, content: Content, tags: Mapping[str, str], moment: int) -> "Run":
+    """A new run with all parameters, RUNNING. Call it with the lock of the key held."""
+    from mlflow.entities import Param
+
+    run = store.client.create_run(
+        store.experiment_id, moment, dict(tags), run_name=tags["mlflow.runName"]
+    )
+    params = [Param(name, _text(value)) for name, value in content.params.items()]
+    for start in range(0, len(params), 100):
+        store.client.log_batch(run.info.run_id, params=params[start : start + 100])
+    return store.client.get_run(run.info.run_id)
+
+
+def log_rows(
+    store: Store,
+    run_id: str,
+    protocol: str,
+    rows: Iterable[Mapping[str, float]],
+    moment: Callable[[int], int],
+) -> int | None:
+    """Log the points of the curves that the run lacks, and return how many those were.
+
+    None if the run holds other values. moment: when an epoch ended, in milliseconds. Call it with
+    the lock of the run's key held.
+    """
+    from mlflow.entities import Metric
+
+    points = {
+        (f"{protocol}/{name}", int(row["epoch"])): value
+        for row in rows
+        for name, value in row.items()
+        if name != "epoch"
+    }
+    for key in {key for key, _ in points}:
+        for there in store.client.get_metric_history(run_id, key):
+            value = points.pop((key, there.step), None)
+            if value is not None and not same(value, there.value):
+                return None
+    log_metrics(
+        store,
+        run_id,
+        [Metric(key, value, moment(step), step) for (key, step), value in points.items()],
+    )
+    return len(points)
+
+
+def log_metrics(store: Store, run_id: str, metrics: "Sequence[Metric]") -> None:
+    for start in range(0, len(metrics), 800):  # the server takes 1000
+        store.client.log_batch(run_id, metrics=metrics[start : start + 800])
+
+
+def same(one: float, other: float) -> bool:
+    """Equal as far as history.csv, which has nine digits, can tell."""
+    return math.isclose(one, other, rel_tol=1e-8, abs_tol=1e-12)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
