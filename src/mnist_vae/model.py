@@ -160,21 +160,21 @@ def initialize(
 
 
 def _spread(model: VAE) -> None:
-    """Fill the latent space from the start, in place.
+    """Fill a small latent space from the start, in place.
 
     The decoder's first units are steeper, and their bends w z + b = 0 lie up to twice as far out,
     over the whole prior. The codes begin further apart, and known better than under the prior: by
     3 nats in all, whatever the number of units that share them. So the decoder learns from codes
-    that it can tell apart.
+    that it can tell apart. The more units there are, the less of this is needed.
     """
-    units = model.params.latent_dim
-    model.decoder.get_parameter("0.weight").mul_(4)
-    model.decoder.get_parameter("0.bias").mul_(8)
+    scale = 8 / model.params.latent_dim
+    model.decoder.get_parameter("0.weight").mul_(max(1.0, scale))
+    model.decoder.get_parameter("0.bias").mul_(max(1.0, 2 * scale))
     last = len(model.encoder) - 1
     means, log_variances = model.encoder.get_parameter(f"{last}.weight").chunk(2)
-    means.mul_(max(1.0, 3 * math.sqrt(2 / units)))
+    means.mul_(max(1.0, 0.75 * scale))
     log_variances.zero_()
-    model.encoder.get_parameter(f"{last}.bias").chunk(2)[1].fill_(-6 / units)
+    model.encoder.get_parameter(f"{last}.bias").chunk(2)[1].fill_(-0.75 * scale)
 
 
 def _fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> int:
