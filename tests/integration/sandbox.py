@@ -127,7 +127,7 @@ def wait_for_live(project: Project, runs: int) -> None:
             (found,) = database.execute(query).fetchone()
         return bool(found >= runs)
 
-    wait_for(logged)
+    wait_for(logged, seconds=300)  # at a low priority, beside other tests
 
 
 def free_port() -> int:

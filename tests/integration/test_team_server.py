@@ -197,7 +197,7 @@ def test_the_same_pipeline_with_only_the_environment_changed(
 
     member.dvc("exp", "run", "--temp", "--name", "three", "-S", "latent_dim=3")
     # Training's own process logs as well, and may come after `track`.
-    wait_for(lambda: "env.threads" in newest(server).tags)
+    wait_for(lambda: "env.threads" in newest(server).tags, seconds=300)
     (three,) = store_view.runs_at(server.uri).values()
     assert three.status == "FINISHED"
     assert three.name == "latent_dim=3 · three"

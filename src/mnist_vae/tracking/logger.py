@@ -21,7 +21,7 @@ from mnist_vae.tracking import store as stores
 from mnist_vae.tracking.content import Content
 from mnist_vae.tracking.store import Store
 
-GRACE = 60.0
+GRACE = 300.0  # on a busy machine importing MLflow at a low priority takes a minute
 Message = dict[str, Any]
 
 
