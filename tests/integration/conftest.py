@@ -25,7 +25,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, mnist_raw: Path) -> Ite
     project.dvc("config", "--local", "cache.dir", str(folder / "cache"))
     project.dvc("config", "--local", "cache.type", "symlink")  # copies cost nothing
     project.dvc("repro")
-    wait_for_live(project, runs=1)
+    wait_for_live(project)
     project.commit("results")
     yield project
     shutil.rmtree(folder, ignore_errors=True)
