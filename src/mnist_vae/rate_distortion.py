@@ -78,7 +78,8 @@ def draw(points: Sequence[Point], protocol: str) -> Figure:
             f"{point.latent_dim}",
             (point.rate, point.distortion),
             textcoords="offset points",
-            xytext=(6, -13 if index % 2 else 4),  # neighbours can be close
+            xytext=(-5, -14) if index % 2 else (6, 4),  # neighbours can be close
+            ha="right" if index % 2 else "left",
         )
     axes.margins(0.15)
     axes.set_xlabel("rate: KL (nats per image)")
