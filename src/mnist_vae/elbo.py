@@ -62,6 +62,19 @@ def log_px_z(logits: Tensor, x: Tensor) -> Tensor:
     return result
 
 
+@torch.no_grad()
+def log_px_z_(logits: Tensor, x: Tensor) -> Tensor:
+    """log_px_z without a gradient, in a third of its time on a CPU; uses the logits up.
+
+    With softplus(l) = (l + |l|) / 2 - log sigmoid(|l|).
+    """
+    centred = x - 0.5
+    linear = logits @ centred if x.dim() == 1 else (logits * centred).sum(-1)
+    size = logits.abs_()
+    linear -= 0.5 * size.sum(-1)
+    return linear.add_(sum_of_logs(size.sigmoid_()))
+
+
 def kl_per_unit(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(mean, exp(log_variance)) || N(0, 1)) of each latent unit: (..., L) -> (..., L).
 

@@ -38,23 +38,12 @@ def iwae(
             shape = (min(rows, samples - first), mean.shape[1])
             noise = torch.randn(shape, generator=generator, device=x.device)
             z = torch.addcmul(mean[image], deviation[image], noise)
-            log_weights = _log_px_z(model.decode(z), x[image]).double()
+            log_weights = elbo.log_px_z_(model.decode(z), x[image]).double()
             # log p(z) - log q(z|x), where (z - mean) / deviation is the noise
             squares = noise.square_().sum(-1) - z.square_().sum(-1)
             log_weights += 0.5 * (squares + log_variances[image])
             bounds[image] = torch.logaddexp(bounds[image], torch.logsumexp(log_weights, 0))
     return bounds - math.log(samples)
-
-
-def _log_px_z(logits: Tensor, x: Tensor) -> Tensor:
-    """elbo.log_px_z of one image (784,), at a third of its time on a CPU; uses the logits up.
-
-    With softplus(l) = (l + |l|) / 2 - log sigmoid(|l|).
-    """
-    linear = logits @ (x - 0.5)
-    size = logits.abs_()
-    linear -= 0.5 * size.sum(-1)
-    return linear.add_(elbo.sum_of_logs(size.sigmoid_()))
 
 
 @dataclass(frozen=True)

@@ -8,24 +8,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mnist_vae import cuda_graph, dataset, elbo, runtime
+from mnist_vae import cuda_graph, elbo, runtime
 from mnist_vae.checkpoint import Checkpoint, State
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE
+from mnist_vae.objective import ObjectiveParams, bound, observe
 
 
 @dataclass(frozen=True)
-class TrainingParams:
+class TrainingParams(ObjectiveParams):
     """Objective and optimisation."""
 
-    likelihood: str
-    encoder_noise: float
     weight_init: str
     output_bias: str
-    objective: str
-    importance_samples: int
-    beta: float
-    kl_warmup_epochs: float
     seed: int
     epochs: int
     batch_size: int
@@ -78,12 +73,12 @@ def fit(
     """
     device = next(model.parameters()).device
     train, validation = train.to(device), validation.to(device)
-    rate, beta = (torch.zeros((), device=device) for _ in range(2))
+    lr, beta = (torch.zeros((), device=device) for _ in range(2))
     optimizer = torch.optim.Adam(
-        model.parameters(), lr=rate, fused=True, capturable=device.type == "cuda"
+        model.parameters(), lr=lr, fused=True, capturable=device.type == "cuda"
     )
     mean = copy.deepcopy(model).requires_grad_(False) if params.weight_averaging else model
-    models = {"model": model, "mean": mean}
+    models = {"model": model} | ({"mean": mean} if mean is not model else {})
     state = checkpoint.restore(models, optimizer) or State.at_epoch(0)
     history = state.history
     batches = math.ceil(len(train) / params.batch_size)
@@ -135,58 +130,6 @@ def fit(
         on_epoch(history)
     model.load_state_dict(mean.state_dict())
     return history
-
-
-def observe(
-    intensities: Tensor, params: TrainingParams, pixels: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """What the encoder sees and what the likelihood is measured on, each (B, 784).
-
-    binarized: one fresh draw for both. greyscale: the likelihood stays on the intensities, and the
-    encoder sees them mixed with a draw, which keeps it from learning the training images by heart.
-    """
-    if params.likelihood == "binarized":
-        drawn = dataset.draw(intensities, pixels)
-        return drawn, drawn
-    if not params.encoder_noise:
-        return intensities, intensities
-    drawn = dataset.draw(intensities, pixels)
-    return torch.lerp(intensities, drawn, params.encoder_noise), intensities
-
-
-def bound(
-    model: VAE,
-    seen: Tensor,
-    x: Tensor,
-    params: TrainingParams,
-    beta: Tensor,
-    noise: torch.Generator,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Objective, rate and distortion of each image: seen, x (B, 784), beta () -> three times (B,).
-
-    iwae_dreg is the bound of iwae, its gradient for the encoder doubly reparameterized (Tucker et
-    al. 2019, arXiv:1810.04152): the k-th sample's path counts with its normalised weight
-    squared, for beta other than 1 with w (1 - beta + beta w).
-    """
-    mean, log_variance = model.encode(seen)
-    shape = (params.importance_samples, *mean.shape)  # (K, B, L)
-    z = elbo.reparameterize(
-        mean, log_variance, torch.randn(shape, generator=noise, device=x.device)
-    )
-    log_px_z = elbo.log_px_z(model.decode(z), x)  # (K, B)
-    distortion = -log_px_z.mean(0)
-    if params.objective == "elbo":
-        rate = elbo.kl_per_unit(mean, log_variance).sum(-1)
-        return -(distortion + beta * rate), rate, distortion
-    doubly = params.objective == "iwae_dreg"
-    if doubly:  # the score of q is left out; what it adds comes in by way of z
-        mean, log_variance = mean.detach(), log_variance.detach()
-    log_qz_pz = elbo.log_normal(z, mean, log_variance) - elbo.log_standard_normal(z)
-    log_weights = log_px_z - beta * log_qz_pz
-    if doubly and z.requires_grad:
-        weights = torch.softmax(log_weights.detach(), 0).unsqueeze(-1)
-        z.register_hook(lambda gradient: gradient * (1 - beta + beta * weights))
-    return elbo.iwae_bound(log_weights), log_qz_pz.mean(0), distortion
 
 
 def learning_rate(params: TrainingParams, epochs: float) -> float:

@@ -25,6 +25,7 @@ PARAMS = training.TrainingParams(
     output_bias="data_mean",
     objective="elbo",
     importance_samples=1,
+    gradient_samples=0,
     beta=1.0,
     kl_warmup_epochs=0.0,
     seed=0,

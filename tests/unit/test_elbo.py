@@ -56,6 +56,13 @@ def test_log_px_z_has_the_gradient_of_its_definition(shape: tuple[int, int], see
     assert torch.autograd.gradcheck(lambda given: elbo.log_px_z(given, x), logits)
 
 
+@given(SHAPES, SEEDS)
+def test_log_px_z_in_place_is_log_px_z(shape: tuple[int, int], seed: int) -> None:
+    logits, x = normal((3, *shape), seed, 3.0), torch.sigmoid(normal(shape, seed + 1))
+    torch.testing.assert_close(elbo.log_px_z_(logits.clone(), x), elbo.log_px_z(logits, x))
+    torch.testing.assert_close(elbo.log_px_z_(logits.clone(), x[0]), elbo.log_px_z(logits, x[0]))
+
+
 def test_softplus_is_accurate_in_single_precision() -> None:
     logits = torch.linspace(-100, 100, 20_001)
     expected = torch.nn.functional.softplus(logits.double())
