@@ -174,8 +174,9 @@ class Checkpoint:
                 raise ValueError("wrong checksum")  # safetensors has none
             state = _restore(models, optimizer, arrays, json.loads(metadata["progress"]))
         except (PipelineError, OSError, KeyError, ValueError, RuntimeError) as error:
+            reason = error.__cause__ or error
             print(
-                f"warning: checkpoint {self.path} is damaged ({error}); training starts over",
+                f"warning: checkpoint {self.path} is damaged ({reason}); training starts over",
                 file=sys.stderr,
             )
             return None

@@ -4,8 +4,10 @@ The same figure gives the same bytes: no date, no software name, matplotlib's ow
 neither a matplotlibrc nor pyplot's global state has a say.
 """
 
+from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 from matplotlib import style
 from matplotlib.figure import Figure
 
@@ -48,3 +50,17 @@ def save(figure: Figure, path: Path, dpi: int) -> None:
 def unit_name(index: int) -> str:
     """The latent unit with this index, counted from 1 as in formulas: z with a subscript."""
     return f"$z_{{{index + 1}}}$"
+
+
+def apart(places: np.ndarray, distance: float) -> np.ndarray:
+    """Places for labels (N, 2), moved as far as needed to be about `distance` from each other."""
+    places = places.copy()
+    for _ in range(20):
+        for first, second in combinations(range(len(places)), 2):
+            way = places[second] - places[first]
+            gap = float(np.hypot(*way))
+            if gap < distance:
+                direction = way / gap if gap else np.array([1.0, 0.0])
+                places[first] -= direction * (distance - gap) / 2
+                places[second] += direction * (distance - gap) / 2
+    return places

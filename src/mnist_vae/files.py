@@ -77,4 +77,4 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     except SafetensorError as error:
         raise PipelineError(
             f"{path} is damaged ({error}); delete it, then `dvc checkout` or `dvc repro`"
-        ) from None
+        ) from error

@@ -15,7 +15,7 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.figure import BLUE, GREY, ORANGE, PALETTE, WIDTH, styled, unit_name
+from mnist_vae.figure import BLUE, GREY, ORANGE, PALETTE, WIDTH, apart, styled, unit_name
 from mnist_vae.files import read_arrays
 from mnist_vae.tiles import manifold, prior_samples, reconstructions
 
@@ -127,7 +127,8 @@ def latent(mean: np.ndarray, labels: np.ndarray) -> Figure:
     centres = np.array([np.median(points[labels == digit], axis=0) for digit in present])
     if np.ptp(centres, axis=0).max() < 0.1:  # a collapsed posterior: names would hide each other
         present = present[:0]
-    for digit, (x, y) in zip(present, centres, strict=False):
+    labels_at = apart(centres, 0.045 * np.ptp(points, axis=0).max())
+    for digit, (x, y) in zip(present, labels_at, strict=False):
         name = axes.text(x, y, str(digit), ha="center", va="center", weight="bold", size=15)
         name.set_path_effects([patheffects.withStroke(linewidth=3, foreground="white")])
     axes.set_aspect("equal", adjustable="datalim")
