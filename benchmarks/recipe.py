@@ -10,6 +10,8 @@ PLAIN: dict[str, object] = {
     "batch_size": BATCH,
     "epochs": 30,
     "learning_rate": 1e-3,
+    "input_rate_scale": 1.0,
+    "output_rate_scale": 1.0,
     "schedule": "constant",
     "weight_init": "lecun",
     "output_bias": "zero",

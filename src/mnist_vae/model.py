@@ -56,6 +56,16 @@ class VAE(nn.Module):
         logits: Tensor = self.decoder(z.reshape(-1, z.shape[-1]))
         return logits.reshape(*z.shape[:-1], PIXELS)
 
+    def input_layer(self) -> list[nn.Parameter]:
+        """Weights of the layer that sees the pixels."""
+        return list(_weighted(self.encoder)[0].parameters())
+
+    def output_layer(self) -> list[nn.Parameter]:
+        """Weights of the layer that makes the logits, with their bias."""
+        layers = list(self.decoder)
+        last = layers.index(_weighted(self.decoder)[-1])
+        return [weight for layer in layers[last:] for weight in layer.parameters()]
+
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct: images (..., 784) -> pixel probabilities (..., 784) at q(z|x)'s mean."""
         return torch.sigmoid(self.decode(self.encode(x)[0]))
@@ -70,6 +80,11 @@ class Shift(nn.Module):
 
     def forward(self, logits: Tensor) -> Tensor:
         return logits + self.bias
+
+
+def _weighted(layers: nn.Sequential) -> list[nn.Module]:
+    """The layers that have weights, without activations, shapes and the bias of the pixels."""
+    return [layer for layer in layers if hasattr(layer, "weight")]
 
 
 def _mlp(params: ModelParams) -> tuple[nn.Sequential, nn.Sequential]:

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +26,8 @@ class TrainingParams(ObjectiveParams):
     epochs: int
     batch_size: int
     learning_rate: float
+    input_rate_scale: float
+    output_rate_scale: float
     schedule: str
     warmup_fraction: float
     weight_averaging: float
@@ -73,10 +76,9 @@ def fit(
     """
     device = next(model.parameters()).device
     train, validation = train.to(device), validation.to(device)
-    lr, beta = (torch.zeros((), device=device) for _ in range(2))
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=lr, fused=True, capturable=device.type == "cuda"
-    )
+    beta = torch.zeros((), device=device)
+    scales, groups = _groups(model, params, device)
+    optimizer = torch.optim.Adam(groups, fused=True, capturable=device.type == "cuda")
     mean = copy.deepcopy(model).requires_grad_(False) if params.weight_averaging else model
     models = {"model": model} | ({"mean": mean} if mean is not model else {})
     state = checkpoint.restore(models, optimizer) or State.at_epoch(0)
@@ -105,7 +107,9 @@ def fit(
         state.restore_generators(noise, pixels)
         for index, batch in _batches(len(train), epoch, state.batch, params, device):
             epochs = epoch + (index + 0.5) / batches
-            optimizer.param_groups[0]["lr"].fill_(learning_rate(params, epochs))
+            lr = learning_rate(params, epochs)
+            for group, scale in zip(optimizer.param_groups, scales, strict=True):
+                group["lr"].fill_(lr * scale)
             beta.fill_(kl_weight(params, epochs))
             state.add(step(batch))
             if params.weight_averaging:
@@ -130,6 +134,21 @@ def fit(
         on_epoch(history)
     model.load_state_dict(mean.state_dict())
     return history
+
+
+def _groups(
+    model: VAE, params: TrainingParams, device: torch.device
+) -> tuple[list[float], list[dict[str, Any]]]:
+    """Scales of the learning rate, and the weights that they are for, each with its own rate."""
+    first, last = model.input_layer(), model.output_layer()
+    edges = {id(weight) for weight in (*first, *last)}
+    others = [weight for weight in model.parameters() if id(weight) not in edges]
+    scales = [params.input_rate_scale, 1.0, params.output_rate_scale]
+    groups = [
+        {"params": weights, "lr": torch.zeros((), device=device)}
+        for weights in (first, others, last)
+    ]
+    return scales, groups
 
 
 def learning_rate(params: TrainingParams, epochs: float) -> float:

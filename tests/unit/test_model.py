@@ -196,3 +196,21 @@ def test_tanh_is_accurate() -> None:
     torch.testing.assert_close(y.double(), torch.tanh(x.double()), atol=2e-7, rtol=0)
     (slope,) = torch.autograd.grad(y.sum(), x)
     torch.testing.assert_close(slope, 1 - torch.tanh(x).square(), atol=5e-7, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "sizes", "first", "last"),
+    [
+        ("mlp", (12,), [(12, 784), (12,)], [(784, 12), (784,)]),
+        ("conv", (3, 4, 12), [(3, 1, 4, 4), (3,)], [(3, 1, 4, 4), (784,)]),
+    ],
+)
+def test_layers_at_the_pixels(
+    architecture: str,
+    sizes: tuple[int, ...],
+    first: list[tuple[int, ...]],
+    last: list[tuple[int, ...]],
+) -> None:
+    vae = VAE(ModelParams(2, sizes, "relu", architecture))
+    assert [tuple(weight.shape) for weight in vae.input_layer()] == first
+    assert [tuple(weight.shape) for weight in vae.output_layer()] == last

@@ -32,6 +32,8 @@ PARAMS = TrainingParams(
     epochs=3,
     batch_size=16,
     learning_rate=1e-2,
+    input_rate_scale=1.0,
+    output_rate_scale=1.0,
     schedule="one_cycle",
     warmup_fraction=0.3,
     weight_averaging=0.0,
@@ -48,6 +50,7 @@ VARIANTS = {
     ),
     "warm-up": replace(PARAMS, kl_warmup_epochs=1.5, beta=2.0),
     "constant": replace(PARAMS, schedule="constant"),
+    "scaled rates": replace(PARAMS, input_rate_scale=0.5, output_rate_scale=2.0),
     "averaged": replace(PARAMS, weight_averaging=0.9),
 }
 STEPS = 5  # per epoch: 70 images in batches of 16
@@ -217,6 +220,19 @@ def test_convolutions_learn_and_repeat(tmp_path: Path, variant: str) -> None:
     vae, history = fit(params, tmp_path, architecture=architecture)
     assert history[-1]["validation_elbo"] > history[0]["validation_elbo"] + 20
     assert same(vae, fit(params, tmp_path, architecture=architecture)[0])
+
+
+def test_rates_are_scaled_for_the_first_and_the_last_layer_alone(tmp_path: Path) -> None:
+    one_step = replace(PARAMS, epochs=1, batch_size=70, schedule="constant")
+    before = new_model(PARAMS)
+    same_rate, _ = fit(one_step, tmp_path)
+    scaled, _ = fit(replace(one_step, input_rate_scale=0.5, output_rate_scale=3.0), tmp_path)
+    expected = {"encoder.0": 0.5, "decoder.2": 3.0}
+    for name, start in before.named_parameters():
+        moved = same_rate.get_parameter(name) - start
+        assert moved.abs().max() > 0
+        ratio = expected.get(name.rpartition(".")[0], 1.0)
+        torch.testing.assert_close(scaled.get_parameter(name) - start, ratio * moved)
 
 
 def test_no_validation_set_leaves_its_columns_out(tmp_path: Path) -> None:
