@@ -32,6 +32,7 @@ CANDIDATES: dict[str, dict[str, object]] = {
         "epochs": 13,
         "batch_size": 256,
         "learning_rate": 3e-3,
+        "input_rate_scale": 1.0,
         "warmup_fraction": 0.1,
         "weight_averaging": 0.99,
         "encoder_noise": 0.0,
