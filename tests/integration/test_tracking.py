@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -182,6 +183,28 @@ def test_a_lost_store_comes_back_and_what_is_gone_is_named(lab: Project, tmp_pat
             assert run.tags["dvc.gone"] == "models/vae.safetensors"
             assert not run.models
             assert run.points.keys() == five.points.keys()
+
+
+def test_make_repro_in_a_clone_ends_with_a_whole_run_though_every_byte_is_known(
+    reproduced: Project, tmp_path: Path
+) -> None:
+    reproduced.git("clone", "--quiet", ".", str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone", reproduced.mirror)
+    (clone.folder / ".venv").symlink_to(sys.prefix)
+
+    output = clone.run("make", "--old-file=.venv/installed", "repro")
+    assert "Running stage 'train'" in output
+    assert clone.git("status", "--short") == ""  # all came out as in the committed dvc.lock
+    assert output.count("test ELBO") == 1
+    assert "mlflow ui" in output
+    ours, theirs = (list(store_view.runs(one.folder).values()) for one in (clone, reproduced))
+    assert [run.models.keys() for run in ours] == [run.models.keys() for run in theirs]
+    assert len(ours) == 1
+
+    again = clone.run("make", "--old-file=.venv/installed", "repro")
+    assert "Running stage 'train'" not in again
+    assert again.count("test ELBO") == 1
+    assert [run.id for run in store_view.runs(clone.folder).values()] == [ours[0].id]
 
 
 def test_a_second_clone_rebuilds_what_it_pulls(lab: Project, tmp_path: Path) -> None:
