@@ -139,16 +139,14 @@ def fit(
 def _groups(
     model: VAE, params: TrainingParams, device: torch.device
 ) -> tuple[list[float], list[dict[str, Any]]]:
-    """Scales of the learning rate, and the weights that they are for, each with its own rate."""
-    first, last = model.input_layer(), model.output_layer()
-    edges = {id(weight) for weight in (*first, *last)}
-    others = [weight for weight in model.parameters() if id(weight) not in edges]
-    scales = [params.input_rate_scale, 1.0, params.output_rate_scale]
-    groups = [
-        {"params": weights, "lr": torch.zeros((), device=device)}
-        for weights in (first, others, last)
-    ]
-    return scales, groups
+    """Scales of the learning rate, and the weights that each is for, with a rate of their own."""
+    scale_of = {id(weight): params.input_rate_scale for weight in model.input_layer()}
+    scale_of |= {id(weight): params.output_rate_scale for weight in model.output_layer()}
+    weights: dict[float, list[Tensor]] = {}  # as few groups as can be: each costs time in a step
+    for weight in model.parameters():
+        weights.setdefault(scale_of.get(id(weight), 1.0), []).append(weight)
+    groups = [{"params": group, "lr": torch.zeros((), device=device)} for group in weights.values()]
+    return list(weights), groups
 
 
 def learning_rate(params: TrainingParams, epochs: float) -> float:
