@@ -105,7 +105,8 @@ def tables(raw: dict[str, Any]) -> list[Table]:
             "Medians of the ratios within each turn. *ours*: the plain recipe, constant Adam 1e-3, "
             "as its rivals have it; *ours, params.yaml*: with the encoder's noise and the "
             "averaged weights. Validation: one image for six of training, after each epoch. "
-            "*floor*: torch.mm, *by oneDNN*: the faster products that our linear layers call.",
+            "*floor*: torch.mm, *by oneDNN*: the products that our linear "
+            "layers call where there is AVX-512.",
             ["", "ratio", "target"],
             ratios,
         ),
