@@ -11,7 +11,7 @@ import torch
 from mnist_vae import cuda_graph, runtime, training
 from mnist_vae.checkpoint import Checkpoint
 from mnist_vae.model import VAE, ModelParams, initialize
-from tests.unit.test_training import PARAMS, VARIANTS, images, same
+from tests.unit.fitting import PARAMS, VARIANTS, images, same
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 

@@ -9,15 +9,14 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from mnist_vae import figure, plots, tiles
+from mnist_vae import figure, plots
 from mnist_vae.errors import PipelineError
 from mnist_vae.files import write_arrays
 from stages import plots as stage
+from tests.unit.drawing import render, title
 
 ROOT = Path(__file__).parents[2]
 HEADER = "epoch,beta,learning_rate,train_objective," + ",".join(plots.COLUMNS[3:]) + "\n"
@@ -51,20 +50,6 @@ def history(path: Path, epochs: int = 3, validation: bool = True) -> Path:
     ]
     path.write_text(HEADER + "".join(lines))
     return path
-
-
-def render(drawn: Figure) -> np.ndarray:
-    """The figure's pixels (height, width, 4); nothing may stick out of it."""
-    canvas = FigureCanvasAgg(drawn)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    extent = drawn.get_tightbbox()
-    assert extent.min[0] >= 0 and extent.min[1] >= 0, extent
-    assert extent.max[0] <= drawn.get_figwidth() and extent.max[1] <= drawn.get_figheight(), extent
-    return np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-
-
-def title(drawn: Figure) -> str:
-    return drawn.axes[0].get_title("left")
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 3, 16, 40])
@@ -154,72 +139,6 @@ def test_units_are_sorted_by_kl_in_chart_and_table(kl: list[float]) -> None:
     bars = sorted((bar.get_x(), bar.get_height()) for bar in axes.patches)  # type: ignore[attr-defined]
     assert [height for _, height in bars] == pytest.approx(heights)
     assert [tick.get_text() for tick in axes.get_xticklabels()] == [f"$z_{{{r[0]}}}$" for r in rows]
-
-
-@settings(max_examples=10)
-@given(size=st.integers(2, 12), extent=st.floats(0.1, 20), data=st.data())
-def test_a_marked_cell_of_the_grid_stands_at_its_coordinates(
-    size: int, extent: float, data: st.DataObject
-) -> None:
-    row, column = (data.draw(st.integers(0, size - 1)) for _ in range(2))
-    axis = np.linspace(-extent, extent, size)
-    grid = np.zeros((size, size, 784))
-    grid[row, column] = 1
-    drawn = tiles.manifold(grid, axis, np.array([0, 1]), 2)
-    pixels = render(drawn)[..., 0]
-    centres = np.array([[(x, y) for x in axis] for y in axis[::-1]]).reshape(-1, 2)
-    places = drawn.axes[0].transData.transform(centres).round().astype(int)
-    dark = pixels[len(pixels) - 1 - places[:, 1], places[:, 0]].reshape(size, size) < 128
-    assert np.argwhere(dark).tolist() == [[row, column]]
-
-
-def test_a_grid_of_one_unit_is_one_row() -> None:
-    grid = np.zeros((1, 5, 784))
-    grid[0, 3] = 1
-    drawn = tiles.manifold(grid, np.linspace(-2, 2, 5), np.array([0]), 1)
-    pixels = render(drawn)[..., 0]
-    places = drawn.axes[0].transData.transform([(x, 0) for x in range(-2, 3)]).round().astype(int)
-    dark = pixels[len(pixels) - 1 - places[:, 1], places[:, 0]] < 128
-    assert dark.tolist() == [False, False, False, True, False]
-
-
-def test_a_slice_says_so() -> None:
-    grid = np.zeros((2, 2, 784))
-    drawn = tiles.manifold(grid, np.array([-1.0, 1.0]), np.array([3, 7]), 16)
-    assert "two most active units ($z_{4}$, $z_{8}$), all others 0" in title(drawn)
-    assert (drawn.axes[0].get_xlabel(), drawn.axes[0].get_ylabel()) == ("$z_{4}$", "$z_{8}$")
-
-
-def test_tiles_keep_pixels_and_places() -> None:
-    grid = np.random.default_rng(0).random((2, 3, 784))
-    tiled = tiles._tile(grid)
-    assert tiled.shape == (56, 84)
-    np.testing.assert_array_equal(tiled[28:, 56:], grid[1, 2].reshape(28, 28))
-
-
-def test_reconstructions_stand_right_of_their_originals_in_their_class() -> None:
-    labels = np.array([0, 3, 3], dtype=np.uint8)  # most classes have none
-    originals = np.arange(1, 4)[:, None] * np.full((3, 784), 0.1)
-    drawn = tiles.reconstructions(originals, originals + 0.5, labels)
-    canvas = np.asarray(drawn.axes[0].images[0].get_array())
-    third = round(drawn.axes[0].get_xticks()[3])  # the border between the two
-    assert canvas.shape[0] == 2 * 28
-    assert canvas[[0, 28], third - 1] == pytest.approx([0.2, 0.3])
-    assert canvas[[0, 28], third + 1] == pytest.approx([0.7, 0.8])
-    assert canvas[28:, : third - 35].sum() == 0
-
-
-@pytest.mark.parametrize("count", [1, 2, 10, 20])
-def test_any_number_of_reconstructions_fits(count: int) -> None:
-    images, labels = np.ones((10 * count, 784)), np.repeat(np.arange(10), count)
-    render(tiles.reconstructions(images, images, labels))
-
-
-@pytest.mark.parametrize("count", [1, 19, 20, 21, 100])
-def test_all_prior_samples_are_shown(count: int) -> None:
-    drawn = tiles.prior_samples(np.full((count, 784), 0.5))
-    assert np.asarray(drawn.axes[0].images[0].get_array()).sum() == count * 784 * 0.5
-    render(drawn)
 
 
 def workspace(folder: Path) -> Path:
