@@ -7,7 +7,7 @@ from pathlib import Path
 from mnist_vae import checkpoint, dataset, model, params, progress, runtime, training
 from mnist_vae.errors import run
 from mnist_vae.files import write_text
-from mnist_vae.tracking import live
+from mnist_vae.tracking import environment, live
 
 MODEL = Path("models/vae.safetensors")
 HISTORY = Path("metrics/history.csv")
@@ -44,6 +44,7 @@ def main() -> None:
     writer.writerows({key: f"{value:.9g}" for key, value in row.items()} for row in history)
     write_text(HISTORY, table.getvalue())
     model.save(vae, MODEL)
+    environment.record(MODEL, machine.device)
     saved.remove()
 
 

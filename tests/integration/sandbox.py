@@ -3,12 +3,10 @@
 import os
 import shutil
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -112,22 +110,6 @@ def wait_for(done: Callable[[], object], seconds: float = 180) -> None:
     while not done():
         assert time.monotonic() < end
         time.sleep(0.3)
-
-
-def wait_for_live(project: Project) -> None:
-    """Until training's own logging, which may come after `track`, is in a run.
-
-    Training this short is over before MLflow is imported; a store that is copied before it has
-    ended could be half-written.
-    """
-
-    def logged() -> bool:
-        with closing(sqlite3.connect(project.folder / "mlflow.db")) as database:
-            query = "SELECT count(*) FROM tags WHERE key = 'env.threads'"
-            (found,) = database.execute(query).fetchone()
-        return bool(found)
-
-    wait_for(logged, seconds=300)  # at a low priority, beside other tests
 
 
 def free_port() -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration import store_view
-from tests.integration.sandbox import Project, wait_for
+from tests.integration.sandbox import Project
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
@@ -65,8 +65,6 @@ def test_every_experiment_has_one_finished_run(lab: Project) -> None:
 
 
 def test_a_run_shows_all_that_dvc_holds(lab: Project) -> None:
-    # Training's own process logs as well, and may come after `track`.
-    wait_for(lambda: "env.threads" in store_view.by_name(lab.folder)["four"].tags, seconds=300)
     run = store_view.by_name(lab.folder)["four"]
 
     exp = lab.git("for-each-ref", "--format=%(objectname)", "refs/exps/**/four")

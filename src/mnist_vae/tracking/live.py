@@ -114,13 +114,13 @@ def _start() -> "subprocess.Popen[bytes] | None":
 
 def _beginning() -> dict[str, object]:
     """What must be read now: files can change or vanish while training runs."""
-    from mnist_vae.tracking import content, origins
+    from mnist_vae.tracking import content, environment, origins
     from mnist_vae.tracking.repository import Repository
 
     repository = Repository(_main_root())
     begun = content.load_inputs(content.workspace(Path.cwd()))
     places = origins.of(repository, begun, (), current=True)
-    tags = origins.tags(repository, begun, places) | _environment(begun.params["device"])
+    tags = origins.tags(repository, begun, places) | environment.describe(begun.params["device"])
     repository.close()
     return {
         "params": begun.params,
@@ -135,28 +135,6 @@ def _main_root() -> Path:
     from mnist_vae.tracking.repository import root
 
     return root()
-
-
-def _environment(device: str) -> dict[str, str]:
-    """What the numbers' last bits can depend on. Only training itself can know it."""
-    import hashlib
-    import platform
-
-    import torch
-
-    lock = Path("requirements.lock")
-    values = {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "threads": str(torch.get_num_threads()),
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "blas": "MKL" if torch.backends.mkl.is_available() else "OpenBLAS or other",
-        "device": "cuda" if torch.cuda.is_available() and device != "cpu" else "cpu",
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
-    }
-    if lock.exists():
-        values["requirements.lock"] = hashlib.sha256(lock.read_bytes()).hexdigest()
-    return {f"env.{name}": value for name, value in values.items()}
 
 
 def _now() -> int:

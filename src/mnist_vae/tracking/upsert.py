@@ -1,7 +1,6 @@
 """Bring one MLflow run up to date with one experiment: whatever is there already stays as it is."""
 
 import csv
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_vae.tracking import models, runs
+from mnist_vae.tracking import environment, models, runs
 from mnist_vae.tracking.content import Content
 from mnist_vae.tracking.store import Store
 
@@ -56,7 +55,8 @@ def upsert(
         texts = writer.evaluation(writer.models(), moment)
         writer.files()
         gone = ", ".join(writer.gone)
-        writer.tags({**tags, **texts, NOTE: writer.note(repeat), "dvc.gone": gone})
+        texts |= writer.machine() | {NOTE: writer.note(repeat), "dvc.gone": gone}
+        writer.tags({**tags, **texts})
         if writer.run.info.status != "FINISHED":
             end = max(moment, writer.run.info.start_time)
             store.client.set_terminated(writer.run.info.run_id, "FINISHED", end)
@@ -101,7 +101,7 @@ class _Writer:
         """The output as dvc.lock has it; anything else counts as gone."""
         local = self._fetch(path)
         expected = self.content.outputs.get(path)
-        if local is None or (expected and _md5(local) != expected):
+        if local is None or (expected and environment.md5(local) != expected):
             self.gone.append(path)
             return None
         return local
@@ -227,6 +227,12 @@ class _Writer:
             self.client.delete_tag(self.run.info.run_id, name)
         self.added += sorted(tag.key for tag in new) + sorted(old)
 
+    def machine(self) -> dict[str, str]:
+        """Where the weights were trained, unless the run knows."""
+        if any(name.startswith("env.") for name in self.run.data.tags):
+            return {}
+        return environment.recorded(self.store.root, self.content.outputs[MODEL])
+
     def note(self, repeat: str) -> str:
         """The run's description: the headline and the command that repeats it."""
         metrics = self.client.get_run(self.run.info.run_id).data.metrics
@@ -269,11 +275,6 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float | st
 
 def _data(split: str) -> str:
     return f"data/processed/{split}.safetensors"
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _now() -> int:

@@ -1,0 +1,58 @@
+"""What the last bits of the weights depend on: training keeps a record, and `track` tags the run.
+
+A record is named after the weights' md5 and lies in .dvc/tmp of the main project. It cannot be a
+DVC output, since the same run on two machines has the same outputs.
+"""
+
+import hashlib
+import json
+import platform
+import sys
+from pathlib import Path
+
+from mnist_vae.files import write_text
+from mnist_vae.tracking.repository import root
+
+
+def describe(device: str) -> dict[str, str]:
+    """The tags `env.*` of this process; device: the parameter."""
+    import torch
+
+    lock = Path("requirements.lock")
+    values = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": str(torch.get_num_threads()),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "blas": "MKL" if torch.backends.mkl.is_available() else "OpenBLAS or other",
+        "device": "cuda" if torch.cuda.is_available() and device != "cpu" else "cpu",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }
+    if lock.exists():
+        values["requirements.lock"] = hashlib.sha256(lock.read_bytes()).hexdigest()
+    return {f"env.{name}": value for name, value in values.items()}
+
+
+def record(weights: Path, device: str) -> None:
+    """Keep the environment of this process, which has trained `weights`. Never fails."""
+    try:
+        path = _path(root(), md5(weights))
+        write_text(path, json.dumps(describe(device), indent=2) + "\n")
+    except Exception as error:  # whatever it is, training has succeeded
+        print(f"warning: MLflow will not show the environment ({error})", file=sys.stderr)
+
+
+def recorded(folder: Path, weights_md5: str) -> dict[str, str]:
+    """The tags of the training that made these weights in this project; empty if none did."""
+    path = _path(folder, weights_md5)
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def md5(path: Path) -> str:
+    """A file's md5 as in dvc.lock."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _path(folder: Path, weights_md5: str) -> Path:
+    return folder / f".dvc/tmp/mlflow/trained/{weights_md5}.json"

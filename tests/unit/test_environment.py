@@ -1,0 +1,48 @@
+"""The record of where weights were trained."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from mnist_vae.tracking import environment
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is a DVC project, with weights."""
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "weights").write_bytes(b"weights")
+    (tmp_path / "requirements.lock").write_text("torch==1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return tmp_path
+
+
+def test_what_training_notes_is_found_by_the_weights(project: Path) -> None:
+    environment.record(Path("weights"), "cpu")
+
+    found = environment.recorded(project, hashlib.md5(b"weights").hexdigest())  # noqa: S324
+    assert found == environment.describe("cpu")
+    assert found["env.device"] == "cpu"
+    assert found["env.requirements.lock"] == hashlib.sha256(b"torch==1\n").hexdigest()
+    assert environment.recorded(project, "0" * 32) == {}
+
+
+def test_from_a_temporary_workspace_the_main_project_has_it(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(project))
+    workspace = tmp_path_factory.mktemp("workspace")
+    (workspace / "weights").write_bytes(b"other")
+    monkeypatch.chdir(workspace)
+
+    environment.record(Path("weights"), "cpu")
+    assert environment.recorded(project, environment.md5(workspace / "weights"))
+    assert [path.name for path in workspace.iterdir()] == ["weights"]
+
+
+def test_training_never_fails_for_it(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / ".dvc/tmp").write_text("a file where a folder should be")
+    environment.record(Path("weights"), "cpu")
+    assert "warning: MLflow will not show the environment" in capsys.readouterr().err
