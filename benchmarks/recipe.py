@@ -21,6 +21,7 @@ PLAIN: dict[str, object] = {
     "likelihood": "greyscale",
     "objective": "elbo",
     "importance_samples": 1,
+    "importance_warmup_epochs": 0,
     "beta": 1.0,
 }
 

@@ -1,7 +1,7 @@
 """What training maximises: the ELBO or the IWAE bound of a batch, with its gradient."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,8 +19,20 @@ class ObjectiveParams:
     objective: str
     importance_samples: int
     gradient_samples: int
+    importance_warmup_epochs: int
     beta: float
     kl_warmup_epochs: float
+
+
+def in_epoch(params: ObjectiveParams, epoch: int) -> ObjectiveParams:
+    """The parameters that hold in an epoch, counted from 0: fewer importance samples at first.
+
+    While the learning rate is high, its noise hides what a tighter bound would gain.
+    """
+    if epoch >= params.importance_warmup_epochs:
+        return params
+    few = max(1, params.gradient_samples)
+    return replace(params, importance_samples=min(few, params.importance_samples))
 
 
 def observe(

@@ -13,7 +13,7 @@ from mnist_vae import cuda_graph, elbo, runtime
 from mnist_vae.checkpoint import Checkpoint, State
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE
-from mnist_vae.objective import ObjectiveParams, bound, observe
+from mnist_vae.objective import ObjectiveParams, bound, in_epoch, observe
 
 
 @dataclass(frozen=True)
@@ -85,18 +85,18 @@ def fit(
     history = state.history
     batches = math.ceil(len(train) / params.batch_size)
     noise, pixels = (torch.Generator(device) for _ in range(2))
+    now: ObjectiveParams = params  # of the epoch
 
     def step(batch: Tensor) -> Tensor:
         """Update the weights; sums of objective, rate and distortion over the batch (3,)."""
         seen, x = observe(train.index_select(0, batch), params, pixels)
-        terms = bound(model, seen, x, params, beta, noise)
+        terms = bound(model, seen, x, now, beta, noise)
         optimizer.zero_grad(set_to_none=True)
         (-terms[0].mean()).backward()
         optimizer.step()
         return torch.stack([term.detach().sum(dtype=torch.float64) for term in terms])
 
-    if device.type == "cuda":
-        step = cuda_graph.Replayed(step, params.batch_size, (noise, pixels), device)
+    run: Callable[[Tensor], Tensor] = step
     on_step(state.epoch * batches + state.batch)
 
     for epoch in range(state.epoch, params.epochs):
@@ -105,13 +105,16 @@ def fit(
         runtime.reseed(noise, params.seed, f"noise/{epoch}")
         runtime.reseed(pixels, params.seed, f"pixels/{epoch}")
         state.restore_generators(noise, pixels)
+        before, now = now, in_epoch(params, epoch)
+        if device.type == "cuda" and (run is step or now != before):
+            run = cuda_graph.Replayed(step, params.batch_size, (noise, pixels), device)
         for index, batch in _batches(len(train), epoch, state.batch, params, device):
             epochs = epoch + (index + 0.5) / batches
             lr = learning_rate(params, epochs)
             for group, scale in zip(optimizer.param_groups, scales, strict=True):
                 group["lr"].fill_(lr * scale)
             beta.fill_(kl_weight(params, epochs))
-            state.add(step(batch))
+            state.add(run(batch))
             if params.weight_averaging:
                 average(mean, model, epoch * batches + index + 1, params.weight_averaging)
             on_step(epoch * batches + index + 1)

@@ -26,6 +26,7 @@ PARAMS = training.TrainingParams(
     objective="elbo",
     importance_samples=1,
     gradient_samples=0,
+    importance_warmup_epochs=0,
     beta=1.0,
     kl_warmup_epochs=0.0,
     seed=0,

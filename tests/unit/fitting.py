@@ -20,6 +20,7 @@ PARAMS = TrainingParams(
     objective="elbo",
     importance_samples=1,
     gradient_samples=0,
+    importance_warmup_epochs=0,
     beta=1.0,
     kl_warmup_epochs=0.0,
     seed=0,
@@ -41,6 +42,13 @@ VARIANTS = {
     "dreg": replace(PARAMS, objective="iwae_dreg", importance_samples=4),
     "iwae through some": replace(
         PARAMS, objective="iwae_dreg", importance_samples=6, gradient_samples=2
+    ),
+    "samples warm-up": replace(
+        PARAMS,
+        objective="iwae_dreg",
+        importance_samples=6,
+        gradient_samples=2,
+        importance_warmup_epochs=1,
     ),
     "warm-up": replace(PARAMS, kl_warmup_epochs=1.5, beta=2.0),
     "constant": replace(PARAMS, schedule="constant"),
