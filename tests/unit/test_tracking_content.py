@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.tracking import champion, content, upsert
+from mnist_vae.tracking import champion, content, summary
 
 FILES = {
     "params.yaml": "beta: 1.0\nsizes: [512, 512]\nrate: 1e-05\n",
@@ -127,7 +127,7 @@ def test_workspace_reads_files_only(tmp_path: Path) -> None:
 
 def test_nested_metrics_become_flat() -> None:
     nested = {"binarized": {"test_elbo": -100, "none": None, "sha": "ab", "more": {"a": 1.5}}}
-    assert upsert.flatten(nested) == {
+    assert summary.flatten(nested) == {
         "binarized/test_elbo": -100.0,
         "binarized/sha": "ab",
         "binarized/more/a": 1.5,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.tracking import content as contents
-from mnist_vae.tracking import origins, runs, upsert
+from mnist_vae.tracking import origins, runs, summary, upsert
 from mnist_vae.tracking.content import Content
 from mnist_vae.tracking.repository import Repository, root
 from mnist_vae.tracking.store import Store, errors, hide_password, open_store
@@ -34,7 +34,7 @@ def track(folder: Path) -> str:
     repository.close()
     return "\n".join(
         [
-            upsert.headline(content, metrics),
+            summary.headline(content, metrics),
             "pictures: plots/",
             f"MLflow run: {tags['mlflow.runName']}",
             f"  {store.address(outcome.run_id)}",

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mnist_vae.tracking import environment, models, runs
+from mnist_vae.tracking import environment, models, runs, summary
 from mnist_vae.tracking.content import Content
 from mnist_vae.tracking.store import Store
 
@@ -150,7 +150,7 @@ class _Writer:
         path = self.fetch(EVALUATION)
         if path is None:
             return {}
-        values = flatten(json.loads(path.read_text(encoding="utf-8")))
+        values = summary.flatten(json.loads(path.read_text(encoding="utf-8")))
         there = self.run.data.metrics
         vae = logged.get("vae")
         name, digest = self._dataset("test")
@@ -236,7 +236,9 @@ class _Writer:
     def note(self, repeat: str) -> str:
         """The run's description: the headline and the command that repeats it."""
         metrics = self.client.get_run(self.run.info.run_id).data.metrics
-        return "\n\n".join(filter(None, [headline(self.content, metrics), f"Repeat: `{repeat}`"]))
+        return "\n\n".join(
+            filter(None, [summary.headline(self.content, metrics), f"Repeat: `{repeat}`"])
+        )
 
     def _dataset(self, split: str) -> tuple[str, str]:
         return f"{self.content.params['dataset']} {split}", self.content.outputs[_data(split)]
@@ -248,29 +250,6 @@ class _Writer:
             image.load()
             step = int(self.content.params["epochs"])
             self.client.log_image(run_id, image, key=picture.stem, step=step)
-
-
-def headline(content: Content, metrics: Mapping[str, float]) -> str:
-    """The test ELBO and its parts with standard errors, for people; empty without them."""
-    found = []
-    for name, part in (("test ELBO", "elbo"), ("rate", "rate"), ("distortion", "distortion")):
-        key = f"{content.protocol}/test_{part}"
-        if key in metrics and f"{key}_se" in metrics:
-            found.append(f"{name} {metrics[key]:.2f} ± {metrics[f'{key}_se']:.2f}")
-    return f"{', '.join(found)} nats ({content.protocol})" if found else ""
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float | str]:
-    """Numbers and texts in nested objects, by names joined with slashes."""
-    flat: dict[str, float | str] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}/")
-        elif isinstance(value, str):
-            flat[f"{prefix}{name}"] = value
-        elif isinstance(value, int | float):
-            flat[f"{prefix}{name}"] = float(value)
-    return flat
 
 
 def _data(split: str) -> str:

@@ -1,0 +1,29 @@
+"""The figures of metrics/evaluation.json by MLflow's flat names, and in one line for people."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mnist_vae.tracking.content import Content
+
+
+def headline(content: Content, metrics: Mapping[str, float]) -> str:
+    """The test ELBO and its parts with standard errors, for people; empty without them."""
+    found = []
+    for name, part in (("test ELBO", "elbo"), ("rate", "rate"), ("distortion", "distortion")):
+        key = f"{content.protocol}/test_{part}"
+        if key in metrics and f"{key}_se" in metrics:
+            found.append(f"{name} {metrics[key]:.2f} ± {metrics[f'{key}_se']:.2f}")
+    return f"{', '.join(found)} nats ({content.protocol})" if found else ""
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float | str]:
+    """Numbers and texts in nested objects, by names joined with slashes."""
+    flat: dict[str, float | str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}/")
+        elif isinstance(value, str):
+            flat[f"{prefix}{name}"] = value
+        elif isinstance(value, int | float):
+            flat[f"{prefix}{name}"] = float(value)
+    return flat
