@@ -43,12 +43,12 @@ def observe(
     binarized: one fresh draw for both. greyscale: the likelihood stays on the intensities, and the
     encoder sees them mixed with a draw, which keeps it from learning the training images by heart.
     """
-    if params.likelihood == "binarized":
-        drawn = dataset.draw(intensities, pixels)
-        return drawn, drawn
-    if not params.encoder_noise:
+    binarized = params.likelihood == "binarized"
+    if not (binarized or params.encoder_noise):
         return intensities, intensities
     drawn = dataset.draw(intensities, pixels)
+    if binarized:
+        return drawn, drawn
     return torch.lerp(intensities, drawn, params.encoder_noise), intensities
 
 
