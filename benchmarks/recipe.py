@@ -16,6 +16,7 @@ PLAIN: dict[str, object] = {
     "weight_init": "lecun",
     "output_bias": "zero",
     "encoder_noise": 0.0,
+    "adam_beta2": 0.999,
     "weight_averaging": 0.0,
     "kl_warmup_epochs": 0.0,
     "likelihood": "greyscale",

@@ -30,6 +30,7 @@ class TrainingParams(ObjectiveParams):
     output_rate_scale: float
     schedule: str
     warmup_fraction: float
+    adam_beta2: float
     weight_averaging: float
 
 
@@ -78,7 +79,9 @@ def fit(
     train, validation = train.to(device), validation.to(device)
     beta = torch.zeros((), device=device)
     scales, groups = _groups(model, params, device)
-    optimizer = torch.optim.Adam(groups, fused=True, capturable=device.type == "cuda")
+    optimizer = torch.optim.Adam(
+        groups, betas=(0.9, params.adam_beta2), fused=True, capturable=device.type == "cuda"
+    )
     mean = copy.deepcopy(model).requires_grad_(False) if params.weight_averaging else model
     models = {"model": model} | ({"mean": mean} if mean is not model else {})
     state = checkpoint.restore(models, optimizer) or State.at_epoch(0)

@@ -37,6 +37,7 @@ PARAMS = training.TrainingParams(
     output_rate_scale=1.0,
     schedule="one_cycle",
     warmup_fraction=0.3,
+    adam_beta2=0.999,
     weight_averaging=0.9,
 )
 

@@ -31,6 +31,7 @@ PARAMS = TrainingParams(
     output_rate_scale=1.0,
     schedule="one_cycle",
     warmup_fraction=0.3,
+    adam_beta2=0.999,
     weight_averaging=0.0,
 )
 VARIANTS = {
@@ -53,6 +54,7 @@ VARIANTS = {
     "warm-up": replace(PARAMS, kl_warmup_epochs=1.5, beta=2.0),
     "constant": replace(PARAMS, schedule="constant"),
     "scaled rates": replace(PARAMS, input_rate_scale=0.5, output_rate_scale=2.0),
+    "faster second moments": replace(PARAMS, adam_beta2=0.9),
     "averaged": replace(PARAMS, weight_averaging=0.9),
 }
 STEPS = 5  # per epoch: 70 images in batches of 16

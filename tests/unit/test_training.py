@@ -29,7 +29,13 @@ def test_two_runs_are_identical(tmp_path: Path, variant: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 1}, {"beta": 4.0}, {"objective": "iwae", "importance_samples": 5}, {"batch_size": 7}],
+    [
+        {"seed": 1},
+        {"beta": 4.0},
+        {"objective": "iwae", "importance_samples": 5},
+        {"batch_size": 7},
+        {"adam_beta2": 0.9},
+    ],
 )
 def test_parameters_change_the_result(tmp_path: Path, change: dict[str, object]) -> None:
     vae, _ = fit(PARAMS, tmp_path)
