@@ -92,13 +92,13 @@ def measure(quick: bool, device: str = "cpu") -> dict[str, Any]:
 def tables(raw: dict[str, Any]) -> list[Table]:
     """Seconds to the goal, over the plain recipe's; a candidate that misses it has none."""
     rounds = raw["rounds"]
-    goals = ", ".join(f"{turn['goal']:.2f}" for turn in rounds)
+    goals = ", ".join(f"{turn['goal']:.3f}" for turn in rounds)
     plain = statistics.median(turn["plain"][-1][0] for turn in rounds)
     rows = [["plain", f"{len(rounds[0]['plain'])}", f"{plain:.1f}", "1.00", ""]]
     names = [name for name in rounds[0] if name not in ("seed", "goal", "plain")]
     for name in names:
         if any(turn[name][-1][1] > turn["goal"] for turn in rounds):
-            best = ", ".join(f"{min(value for _, value in turn[name]):.2f}" for turn in rounds)
+            best = ", ".join(f"{min(value for _, value in turn[name]):.3f}" for turn in rounds)
             rows.append([name, "-", "-", "-", f"not reached: {best}"])
             continue
         epochs = statistics.median(len(turn[name]) for turn in rounds)
