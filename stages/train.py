@@ -19,6 +19,7 @@ def main() -> None:
     machine = params.load(runtime.RuntimeParams)
 
     device = runtime.prepare(machine)
+    trained_on = environment.describe(machine.device)
     images = dataset.load_intensities("train")
     validation = dataset.load_observations("validation", settings.likelihood)
     vae = model.VAE(architecture)
@@ -44,7 +45,7 @@ def main() -> None:
     writer.writerows({key: f"{value:.9g}" for key, value in row.items()} for row in history)
     write_text(HISTORY, table.getvalue())
     model.save(vae, MODEL)
-    environment.record(MODEL, machine.device)
+    environment.record(MODEL, trained_on)
     saved.remove()
 
 

@@ -29,7 +29,7 @@ def in_epoch(params: ObjectiveParams, epoch: int) -> ObjectiveParams:
 
     While the learning rate is high, its noise hides what a tighter bound would gain.
     """
-    if epoch >= params.importance_warmup_epochs:
+    if params.objective == "elbo" or epoch >= params.importance_warmup_epochs:
         return params
     few = max(1, params.gradient_samples)
     return replace(params, importance_samples=min(few, params.importance_samples))

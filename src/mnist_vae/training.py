@@ -108,8 +108,8 @@ def fit(
         runtime.reseed(noise, params.seed, f"noise/{epoch}")
         runtime.reseed(pixels, params.seed, f"pixels/{epoch}")
         state.restore_generators(noise, pixels)
-        before, now = now, in_epoch(params, epoch)
-        if device.type == "cuda" and (run is step or now != before):
+        now = in_epoch(params, epoch)
+        if device.type == "cuda" and (run is step or epoch == params.importance_warmup_epochs):
             run = cuda_graph.Replayed(step, params.batch_size, (noise, pixels), device)
         for index, batch in _batches(len(train), epoch, state.batch, params, device):
             epochs = epoch + (index + 0.5) / batches

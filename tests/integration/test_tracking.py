@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mnist_vae.tracking import environment
 from tests.integration import store_view
 from tests.integration.sandbox import Project
 
@@ -62,6 +63,20 @@ def test_every_experiment_has_one_finished_run(lab: Project) -> None:
         assert run.times[1] >= run.times[0]
         assert [step for step, _, _ in run.points["greyscale/train_elbo"]] == [1, 2]
         assert set(run.models) == {"vae", "decoder"}
+        assert run.tags["env.threads"] == "1"  # also for 2, trained without the live view
+
+
+def test_a_run_has_the_environment_that_its_weights_come_from(
+    reproduced: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = reproduced.copy(tmp_path / "copy")
+    monkeypatch.setenv("DVC_ROOT", str(project.folder))
+    environment.record(project.folder / "models/vae.safetensors", {"env.threads": "7"})
+
+    project.run("python", "-m", "stages.track")
+
+    (run,) = store_view.runs(project.folder).values()
+    assert run.tags["env.threads"] == "7"  # and not what a training that was killed left there
 
 
 def test_a_run_shows_all_that_dvc_holds(lab: Project) -> None:
@@ -273,6 +288,8 @@ def test_four_at_once_on_a_fresh_store(lab: Project, tmp_path: Path) -> None:
         assert run.status == "FINISHED"
         assert set(run.models) == {"vae", "decoder"}
         assert run.points.keys() == before[run.params["latent_dim"]].points.keys()
+        trained_here = any(name.startswith("env.") for name in run.tags)
+        assert not trained_here  # but came from the cache
 
 
 def test_champion_is_the_best_by_a_named_metric(lab: Project, tmp_path: Path) -> None:

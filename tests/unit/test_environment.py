@@ -20,7 +20,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_training_notes_is_found_by_the_weights(project: Path) -> None:
-    environment.record(Path("weights"), "cpu")
+    environment.record(Path("weights"), environment.describe("cpu"))
 
     found = environment.recorded(project, hashlib.md5(b"weights").hexdigest())  # noqa: S324
     assert found == environment.describe("cpu")
@@ -37,12 +37,12 @@ def test_from_a_temporary_workspace_the_main_project_has_it(
     (workspace / "weights").write_bytes(b"other")
     monkeypatch.chdir(workspace)
 
-    environment.record(Path("weights"), "cpu")
+    environment.record(Path("weights"), environment.describe("cpu"))
     assert environment.recorded(project, environment.md5(workspace / "weights"))
     assert [path.name for path in workspace.iterdir()] == ["weights"]
 
 
 def test_training_never_fails_for_it(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / ".dvc/tmp").write_text("a file where a folder should be")
-    environment.record(Path("weights"), "cpu")
+    environment.record(Path("weights"), environment.describe("cpu"))
     assert "warning: MLflow will not show the environment" in capsys.readouterr().err

@@ -8,9 +8,9 @@ import hashlib
 import json
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from mnist_vae.files import write_text
 from mnist_vae.tracking.repository import root
 
 
@@ -33,11 +33,12 @@ def describe(device: str) -> dict[str, str]:
     return {f"env.{name}": value for name, value in values.items()}
 
 
-def record(weights: Path, device: str) -> None:
-    """Keep the environment of this process, which has trained `weights`. Never fails."""
+def record(weights: Path, tags: Mapping[str, str]) -> None:
+    """Keep what `describe` gave when the training of `weights` began. Never fails."""
     try:
-        path = _path(root(), md5(weights))
-        write_text(path, json.dumps(describe(device), indent=2) + "\n")
+        from mnist_vae.files import write_json
+
+        write_json(_path(root(), md5(weights)), tags)
     except Exception as error:  # whatever it is, training has succeeded
         print(f"warning: MLflow will not show the environment ({error})", file=sys.stderr)
 

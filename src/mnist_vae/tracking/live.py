@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mnist_vae.tracking.repository import Repository, root
+
 SWITCH = "MNIST_VAE_LIVE"
 
 
@@ -98,7 +100,7 @@ def _start() -> "subprocess.Popen[bytes] | None":
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            cwd=_main_root(),  # a temporary workspace can vanish before the child ends
+            cwd=root(),  # a temporary workspace can vanish before the child ends
             env={**os.environ, "PYTHONPATH": str(source), "PYTHONUNBUFFERED": "1"},
             process_group=0,  # a Ctrl-C for training must not reach the child
         )
@@ -115,9 +117,8 @@ def _start() -> "subprocess.Popen[bytes] | None":
 def _beginning() -> dict[str, object]:
     """What must be read now: files can change or vanish while training runs."""
     from mnist_vae.tracking import content, environment, origins
-    from mnist_vae.tracking.repository import Repository
 
-    repository = Repository(_main_root())
+    repository = Repository(root())
     begun = content.load_inputs(content.workspace(Path.cwd()))
     places = origins.of(repository, begun, (), current=True)
     tags = origins.tags(repository, begun, places) | environment.describe(begun.params["device"])
@@ -129,12 +130,6 @@ def _beginning() -> dict[str, object]:
         "tags": tags,
         "time": _now(),
     }
-
-
-def _main_root() -> Path:
-    from mnist_vae.tracking.repository import root
-
-    return root()
 
 
 def _now() -> int:

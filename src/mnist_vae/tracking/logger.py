@@ -89,16 +89,16 @@ def _system_metrics(run_id: str) -> Iterator[None]:
 
 
 def _begin(store: Store, content: Content, tags: Mapping[str, str], start: int) -> str:
-    """The run to continue, or a new one. One with results only learns where it was trained."""
+    """The run to continue, or a new one. One with results stays as it is."""
     with store.lock(content.key):
         found = runs.of_key(store, content.key)
         complete = [run for run in found if "dvc.results" in run.data.tags]
         run = next(iter(complete or found), None) or runs.create(store, content, tags, start)
-        if not complete and run.info.status != "RUNNING":
+        if not complete and run.info.status != "RUNNING":  # goes on, maybe elsewhere
             store.client.update_run(run.info.run_id, "RUNNING")
-        for name, value in tags.items():
-            if name.startswith("env.") and name not in run.data.tags:
-                store.client.set_tag(run.info.run_id, name, value)
+            for name, value in tags.items():
+                if name.startswith("env."):
+                    store.client.set_tag(run.info.run_id, name, value)
         return str(run.info.run_id)
 
 

@@ -55,8 +55,9 @@ def upsert(
         texts = writer.evaluation(writer.models(), moment)
         writer.files()
         gone = ", ".join(writer.gone)
-        texts |= writer.machine() | {NOTE: writer.note(repeat), "dvc.gone": gone}
-        writer.tags({**tags, **texts})
+        trained = environment.recorded(store.root, content.outputs[MODEL])
+        texts |= {NOTE: writer.note(repeat), "dvc.gone": gone}
+        writer.tags({**tags, **trained, **texts})
         if writer.run.info.status != "FINISHED":
             end = max(moment, writer.run.info.start_time)
             store.client.set_terminated(writer.run.info.run_id, "FINISHED", end)
@@ -226,12 +227,6 @@ class _Writer:
         for name in old:
             self.client.delete_tag(self.run.info.run_id, name)
         self.added += sorted(tag.key for tag in new) + sorted(old)
-
-    def machine(self) -> dict[str, str]:
-        """Where the weights were trained, unless the run knows."""
-        if any(name.startswith("env.") for name in self.run.data.tags):
-            return {}
-        return environment.recorded(self.store.root, self.content.outputs[MODEL])
 
     def note(self, repeat: str) -> str:
         """The run's description: the headline and the command that repeats it."""
