@@ -25,14 +25,13 @@ class ObjectiveParams:
 
 
 def in_epoch(params: ObjectiveParams, epoch: int) -> ObjectiveParams:
-    """The parameters that hold in an epoch, counted from 0: fewer importance samples at first.
+    """The parameters that hold in an epoch, counted from 0: one importance sample at first.
 
     While the learning rate is high, its noise hides what a tighter bound would gain.
     """
     if params.objective == "elbo" or epoch >= params.importance_warmup_epochs:
         return params
-    few = max(1, params.gradient_samples)
-    return replace(params, importance_samples=min(few, params.importance_samples))
+    return replace(params, importance_samples=1)
 
 
 def observe(
