@@ -169,7 +169,7 @@ def log_of(folder: Path) -> str:
 
 @pytest.fixture
 def member(reproduced: Project, server: Server, tmp_path: Path) -> Project:
-    """A project whose user has set seven variables, and has a store of their own from before."""
+    """A project whose user has set three variables, and has a store of their own from before."""
     project = reproduced.copy(tmp_path / "copy")
     project.environment |= {
         "MLFLOW_TRACKING_URI": server.uri,
