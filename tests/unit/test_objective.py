@@ -9,18 +9,8 @@ from hypothesis import strategies as st
 
 from mnist_vae import dataset, model, objective
 from mnist_vae.model import VAE, ModelParams
-from mnist_vae.objective import ObjectiveParams, bound, resample
-
-PARAMS = ObjectiveParams(
-    likelihood="greyscale",
-    encoder_noise=0.0,
-    objective="elbo",
-    importance_samples=1,
-    gradient_samples=0,
-    importance_warmup_epochs=0,
-    beta=1.0,
-    kl_warmup_epochs=0.0,
-)
+from mnist_vae.objective import bound, resample
+from tests.unit.fitting import PARAMS
 
 
 def test_one_importance_sample_at_first() -> None:
