@@ -41,7 +41,7 @@ def main() -> None:
     with TemporaryDirectory() as folder, ExitStack() as stack:
         # Waiting for the others would make every lap's checkpoint due; the stage's runs have them.
         saved = checkpoint.Checkpoint(Path(folder) / "checkpoint", math.inf)
-        tracker = stack.enter_context(live.stream()) if arguments.live else None
+        tracker = stack.enter_context(live.stream({})) if arguments.live else None
 
         def on_epoch(history: list[training.Row]) -> None:
             if tracker:

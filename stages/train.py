@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import asdict
 from pathlib import Path
 
 from mnist_vae import checkpoint, dataset, model, params, progress, runtime, training
@@ -31,7 +32,7 @@ def main() -> None:
     path = checkpoint.path_for("train", (architecture, settings, machine), device)
     saved = checkpoint.Checkpoint(path, checkpoint.interval())
     bar = progress.Bar(vae, len(images), settings, runtime.describe(device))
-    with saved.catch_signals(), live.stream() as tracker:
+    with saved.catch_signals(), live.stream(trained_on) as tracker:
 
         def on_epoch(history: list[training.Row]) -> None:
             bar.epoch(history[-1])
@@ -45,7 +46,7 @@ def main() -> None:
     writer.writerows({key: f"{value:.9g}" for key, value in row.items()} for row in history)
     write_text(HISTORY, table.getvalue())
     model.save(vae, MODEL)
-    environment.record(MODEL, trained_on)
+    environment.record(MODEL, asdict(machine), trained_on)
     saved.remove()
 
 

@@ -35,7 +35,7 @@ def main() -> None:
     )
     plane.add_argument("names", nargs="*", help="experiments or revisions; else all experiments")
     plane.add_argument("--protocol", choices=("greyscale", "binarized"), required=True)
-    plane.add_argument("--output", type=Path, default=Path("docs/rate_distortion.png"))
+    plane.add_argument("--output", type=Path, default=Path("rate_distortion.png"))
     arguments = parser.parse_args()
     {
         "rebuild": _rebuild,

@@ -6,6 +6,7 @@ import difflib
 import json
 import math
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,7 +72,25 @@ def check(path: Path = PARAMS, schema: Path = SCHEMA) -> dict[str, Any]:
         if not _valid(known[key], values[key]):
             shown = _shown(values[key])
             raise PipelineError(f"{path}: {key} is {shown}; it must be {_allowed(known[key])}")
+    if problem := _conflict(values):
+        raise PipelineError(f"{path}: {problem}")
     return values
+
+
+def _conflict(values: Mapping[str, Any]) -> str:
+    """What of the values does not go together, each of them being allowed; empty if nothing."""
+    points, units = values.get("quadrature_points"), values.get("latent_dim")
+    if points == 1:
+        return "quadrature_points is 1; it must be 0, for none, or at least 2 points per axis"
+    if points and units != 2:
+        return f"quadrature_points is {points}; it must be 0 with latent_dim {units}, not 2"
+    layers = values.get("hidden_sizes")
+    if values.get("architecture") == "conv" and layers and len(layers) < 2:
+        return (
+            f"hidden_sizes is {layers}; with architecture conv it must have at least two entries: "
+            "the channels of both convolutions"
+        )
+    return ""
 
 
 def parse(content: bytes, name: str) -> dict[str, Any]:

@@ -31,11 +31,11 @@ def read(repository: Repository, protocol: str, names: Sequence[str]) -> list[Po
 
     Raises PipelineError if a name or its metrics are missing, or if there is no experiment at all.
     """
-    commits = {name: repository.resolve(name) for name in names} or {
-        experiment.name: experiment.commit for experiment in repository.experiments()
-    }
+    commits = [(name, repository.resolve(name)) for name in names] or [
+        (experiment.name, experiment.commit) for experiment in repository.experiments()
+    ]
     points = []
-    for name, commit in commits.items():
+    for name, commit in commits:
         if not commit:
             raise PipelineError(f"there is no experiment {name}; `dvc exp list --all` names them")
         metrics = json.loads(repository.read(commit, METRICS) or "{}").get(protocol)

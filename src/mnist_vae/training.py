@@ -82,11 +82,12 @@ def fit(
     optimizer = torch.optim.Adam(
         groups, betas=(0.9, params.adam_beta2), fused=True, capturable=device.type == "cuda"
     )
-    mean = copy.deepcopy(model).requires_grad_(False) if params.weight_averaging else model
-    models = {"model": model} | ({"mean": mean} if mean is not model else {})
+    batches = math.ceil(len(train) / params.batch_size)
+    averaged = params.weight_averaging > 0 and params.epochs * batches >= EVERY
+    mean = copy.deepcopy(model).requires_grad_(False) if averaged else model
+    models = {"model": model} | ({"mean": mean} if averaged else {})
     state = checkpoint.restore(models, optimizer) or State.at_epoch(0)
     history = state.history
-    batches = math.ceil(len(train) / params.batch_size)
     noise, pixels = (torch.Generator(device) for _ in range(2))
     now: ObjectiveParams = params  # of the epoch
 
@@ -118,7 +119,7 @@ def fit(
                 group["lr"].fill_(lr * scale)
             beta.fill_(kl_weight(params, epochs))
             state.add(run(batch))
-            if params.weight_averaging:
+            if averaged:
                 average(mean, model, epoch * batches + index + 1, params.weight_averaging)
             on_step(epoch * batches + index + 1)
             if checkpoint.due():

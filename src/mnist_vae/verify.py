@@ -70,6 +70,9 @@ def _environment(root: Path) -> dict[str, str]:
     """Ours, less what DVC sets for a stage's command, and without the live view in MLflow."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
     ours["MNIST_VAE_LIVE"] = "off"
+    mirror = ours.get("MNIST_MIRROR", "")
+    if mirror and "://" not in mirror:  # the clone is elsewhere
+        ours["MNIST_MIRROR"] = str(Path(mirror).resolve())
     if (root / RAW).is_dir():
         ours.setdefault("MNIST_MIRROR", str((root / RAW).resolve()))
     return ours

@@ -14,7 +14,7 @@ import pytest
 
 from mnist_vae.tracking import environment
 from tests.integration import store_view
-from tests.integration.sandbox import Project
+from tests.integration.sandbox import TINY, Project
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
@@ -72,7 +72,8 @@ def test_a_run_has_the_environment_that_its_weights_come_from(
     (run,) = store_view.runs(project.folder).values()
     assert run.tags["env.threads"] == "1"  # although it was trained without the live view
     monkeypatch.setenv("DVC_ROOT", str(project.folder))
-    environment.record(project.folder / "models/vae.safetensors", {"env.threads": "7"})
+    machine = {"device": "auto", "threads": TINY["threads"]}
+    environment.record(project.folder / "models/vae.safetensors", machine, {"env.threads": "7"})
 
     project.run("python", "-m", "stages.track")
 

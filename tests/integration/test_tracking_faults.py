@@ -115,11 +115,22 @@ def test_a_server_that_is_down_stops_track_at_once_and_track_adds_all(copied: Pr
     assert steps(copied) == list(range(1, 11))
 
 
+def test_rebuild_leaves_the_run_of_an_experiment_that_is_not_evaluated_yet(
+    copied: Project,
+) -> None:
+    copied.dvc("exp", "run", "--temp", "-S", "seed=8", "train")
+    wait_for(lambda: newest(copied).status == "FINISHED")
+    before = newest(copied)
+    assert "dvc.results" not in before.tags
+    assert "removed" not in copied.command("rebuild")
+    assert newest(copied) == before
+
+
 def test_training_does_not_wait_for_a_child_that_hangs(copied: Project) -> None:
     script = """
 import os, signal, time
 from mnist_vae.tracking import live
-with live.stream() as tracker:
+with live.stream({}) as tracker:
     os.kill(tracker._child.pid, signal.SIGSTOP)
     print(tracker._child.pid, flush=True)
     history, began = [], time.monotonic()

@@ -7,6 +7,8 @@ import pytest
 
 from mnist_vae.tracking import environment
 
+TWO = {"device": "cpu", "threads": 2}
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -20,13 +22,25 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_training_notes_is_found_by_the_weights(project: Path) -> None:
-    environment.record(Path("weights"), environment.describe("cpu"))
+    environment.record(Path("weights"), TWO, environment.describe("cpu"))
 
-    found = environment.recorded(project, hashlib.md5(b"weights").hexdigest())  # noqa: S324
+    md5 = hashlib.md5(b"weights").hexdigest()  # noqa: S324
+    found = environment.recorded(project, md5, TWO)
     assert found == environment.describe("cpu")
     assert found["env.device"] == "cpu"
     assert found["env.requirements.lock"] == hashlib.sha256(b"torch==1\n").hexdigest()
-    assert environment.recorded(project, "0" * 32) == {}
+    assert environment.recorded(project, "0" * 32, TWO) == {}
+
+
+def test_the_same_weights_from_another_number_of_threads_have_a_record_of_their_own(
+    project: Path,
+) -> None:
+    for threads in (1, 2):
+        tags = {"env.threads": str(threads)}
+        environment.record(project / "weights", {**TWO, "threads": threads}, tags)
+    md5 = environment.md5(project / "weights")
+    assert environment.recorded(project, md5, TWO) == {"env.threads": "2"}
+    assert environment.recorded(project, md5, {**TWO, "threads": 1}) == {"env.threads": "1"}
 
 
 def test_from_a_temporary_workspace_the_main_project_has_it(
@@ -37,12 +51,12 @@ def test_from_a_temporary_workspace_the_main_project_has_it(
     (workspace / "weights").write_bytes(b"other")
     monkeypatch.chdir(workspace)
 
-    environment.record(Path("weights"), environment.describe("cpu"))
-    assert environment.recorded(project, environment.md5(workspace / "weights"))
+    environment.record(Path("weights"), TWO, environment.describe("cpu"))
+    assert environment.recorded(project, environment.md5(workspace / "weights"), TWO)
     assert [path.name for path in workspace.iterdir()] == ["weights"]
 
 
 def test_training_never_fails_for_it(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / ".dvc/tmp").write_text("a file where a folder should be")
-    environment.record(Path("weights"), environment.describe("cpu"))
+    environment.record(Path("weights"), TWO, environment.describe("cpu"))
     assert "warning: MLflow will not show the environment" in capsys.readouterr().err

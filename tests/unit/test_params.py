@@ -79,6 +79,18 @@ def test_both_ends_of_the_range_are_checked(file: Path, key: str) -> None:
         refusal(file, DEFAULTS | {key: low})
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"quadrature_points": 600, "latent_dim": 16}, "must be 0 with latent_dim 16"),
+        ({"quadrature_points": 1}, "at least 2 points per axis"),
+        ({"architecture": "conv", "hidden_sizes": [8]}, "at least two entries"),
+    ],
+)
+def test_values_that_do_not_go_together(file: Path, changes: dict[str, Any], says: str) -> None:
+    assert says in refusal(file, DEFAULTS | changes)
+
+
 def test_a_misspelt_key_gets_a_suggestion(file: Path) -> None:
     message = refusal(file, DEFAULTS | {"latent_dmi": 3})
     assert "unknown key 'latent_dmi'; did you mean latent_dim?" in message

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,18 @@ def test_all_experiments_of_a_protocol_by_latent_dim(repository: Repository) -> 
     axes = rate_distortion.draw([narrow, wide], "greyscale").axes[0]
     assert [text.get_text() for text in axes.texts] == ["2", "16"]
     assert axes.lines[-1].get_xydata().tolist() == [[7.0, 93.0], [20.0, 80.0]]
+
+
+def test_two_experiments_of_one_name_are_both_there(repository: Repository) -> None:
+    wide = repository.resolve("wide")
+    git(repository.folder, "update-ref", f"refs/exps/{wide[:2]}/{wide[2:]}/narrow", wide)
+    with closing(Repository(repository.folder)) as opened:
+        points = rate_distortion.read(opened, "greyscale", [])
+    assert [(point.name, point.latent_dim) for point in points] == [
+        ("narrow", 2),
+        ("narrow", 16),
+        ("wide", 16),
+    ]
 
 
 def test_what_is_not_there_is_named(repository: Repository) -> None:

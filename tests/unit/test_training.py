@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mnist_vae import training
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE, ModelParams
-from tests.unit.fitting import PARAMS, VARIANTS, fit, new_model, same
+from tests.unit.fitting import PARAMS, STEPS, VARIANTS, fit, new_model, same
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -100,6 +100,14 @@ def test_averaged_weights_follow_the_weights() -> None:
     kept = 0.9**training.EVERY
     expected = kept * before + (1 - kept) * network.encoder[0].weight
     torch.testing.assert_close(mean.encoder[0].weight, expected)
+
+
+def test_a_training_too_short_for_an_average_ends_with_its_weights(tmp_path: Path) -> None:
+    short = replace(PARAMS, epochs=1)
+    assert STEPS < training.EVERY
+    vae, _ = fit(replace(short, weight_averaging=0.9), tmp_path)
+    assert same(vae, fit(short, tmp_path)[0])
+    assert not same(vae, new_model(short))
 
 
 @given(st.floats(0, 1), st.floats(1e-6, 1))

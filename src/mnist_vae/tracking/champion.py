@@ -16,6 +16,7 @@ ALIAS = "champion"
 TEST_SET = "dvc.md5.data/processed/test.safetensors"
 MAXIMISED = ("test_elbo", "test_iwae", "test_log_px")
 MINIMISED = ("test_distortion",)
+BITS = "_bits_per_dimension"  # of a negative log-likelihood
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,11 @@ def choose(metric: str) -> Champion:
 
 def direction(name: str) -> int:
     """1 if more is better, -1 if less is; PipelineError if neither can be said of the metric."""
-    if not name.endswith("_se"):
+    if not name.endswith("_se") and "_minus_" not in name:  # errors and gaps
+        if name.startswith(MINIMISED) or name.endswith(BITS):
+            return -1
         if name.startswith(MAXIMISED):
             return 1
-        if name.startswith(MINIMISED):
-            return -1
     known = ", ".join(MAXIMISED + MINIMISED)
     raise PipelineError(f"{name} does not say which of two models is better; choose from {known}")
 

@@ -1,7 +1,8 @@
 """What the last bits of the weights depend on: training keeps a record, and `track` tags the run.
 
-A record is named after the weights' md5 and lies in .dvc/tmp of the main project. It cannot be a
-DVC output, since the same run on two machines has the same outputs.
+A record is named after the weights' md5 and the parameters that say where they are computed, which
+need not change them. It lies in .dvc/tmp of the main project and cannot be a DVC output, since the
+same run on two machines has the same outputs.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mnist_vae.tracking.repository import root
 
@@ -33,19 +35,19 @@ def describe(device: str) -> dict[str, str]:
     return {f"env.{name}": value for name, value in values.items()}
 
 
-def record(weights: Path, tags: Mapping[str, str]) -> None:
+def record(weights: Path, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
     """Keep what `describe` gave when the training of `weights` began. Never fails."""
     try:
         from mnist_vae.files import write_json
 
-        write_json(_path(root(), md5(weights)), tags)
+        write_json(_path(root(), md5(weights), params), tags)
     except Exception as error:  # whatever it is, training has succeeded
         print(f"warning: MLflow will not show the environment ({error})", file=sys.stderr)
 
 
-def recorded(folder: Path, weights_md5: str) -> dict[str, str]:
+def recorded(folder: Path, weights_md5: str, params: Mapping[str, Any]) -> dict[str, str]:
     """The tags of the training that made these weights in this project; empty if none did."""
-    path = _path(folder, weights_md5)
+    path = _path(folder, weights_md5, params)
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
@@ -55,5 +57,6 @@ def md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _path(folder: Path, weights_md5: str) -> Path:
-    return folder / f".dvc/tmp/mlflow/trained/{weights_md5}.json"
+def _path(folder: Path, weights_md5: str, params: Mapping[str, Any]) -> Path:
+    name = f"{weights_md5}-{params['device']}-{params['threads']}"
+    return folder / f".dvc/tmp/mlflow/trained/{name}.json"

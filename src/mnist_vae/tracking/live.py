@@ -71,13 +71,14 @@ class Tracker:
 
 
 @contextmanager
-def stream() -> Iterator[Tracker]:
+def stream(environment: Mapping[str, str]) -> Iterator[Tracker]:
     """Show the training that goes on inside the block as an MLflow run.
 
+    environment: its first tags, as `environment.describe` gives them.
     The run ends as FINISHED; as KILLED if training was asked to stop or this process dies; as
     FAILED at any other error. Training that goes on later continues the same run.
     """
-    tracker = Tracker(_start())
+    tracker = Tracker(_start(environment))
     try:
         yield tracker
     except BaseException as error:
@@ -89,11 +90,11 @@ def stream() -> Iterator[Tracker]:
     tracker.end("FINISHED")
 
 
-def _start() -> "subprocess.Popen[bytes] | None":
+def _start(environment: Mapping[str, str]) -> "subprocess.Popen[bytes] | None":
     if os.environ.get(SWITCH) == "off":
         return None
     try:
-        first = json.dumps(_beginning()).encode() + b"\n"
+        first = json.dumps(_beginning(environment)).encode() + b"\n"
         source = Path(__file__).parents[2]
         child = subprocess.Popen(
             [sys.executable, "-m", "mnist_vae.tracking.logger"],
@@ -114,14 +115,14 @@ def _start() -> "subprocess.Popen[bytes] | None":
     return child
 
 
-def _beginning() -> dict[str, object]:
+def _beginning(environment: Mapping[str, str]) -> dict[str, object]:
     """What must be read now: files can change or vanish while training runs."""
-    from mnist_vae.tracking import content, environment, origins
+    from mnist_vae.tracking import content, origins
 
     repository = Repository(root())
     begun = content.load_inputs(content.workspace(Path.cwd()))
     places = origins.of(repository, begun, (), current=True)
-    tags = origins.tags(repository, begun, places) | environment.describe(begun.params["device"])
+    tags = {**origins.tags(repository, begun, places), **environment}
     repository.close()
     return {
         "params": begun.params,

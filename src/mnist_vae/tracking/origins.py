@@ -191,4 +191,7 @@ def _show(value: object) -> str:
 def _author(repository: Repository, commit: str) -> str:
     if commit:
         return repository.git("show", "-s", "--format=%an", commit)
-    return repository.git("config", "user.name") or getpass.getuser()
+    try:
+        return repository.git("config", "user.name") or getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        return f"uid {os.getuid()}"

@@ -4,6 +4,7 @@ It mends a store that was lost or moved, experiments that were pulled, renamed o
 that training left unfinished, and whatever a store that was down has missed.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ from mnist_vae.tracking.store import Store, errors, file_lock, open_store
 
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
+    from mlflow.entities import Run
+
+EVALUATION = 24 * 3600 * 1000  # milliseconds that an experiment can take after its training
 
 
 @dataclass
@@ -136,7 +140,7 @@ def _tidy(
     unknown = 0
     for run in runs.search(store, "tags.`dvc.key` != ''"):
         name, key = run.info.run_name, run.data.tags["dvc.key"]
-        if run.info.run_id in kept or _is_live(store, key):
+        if run.info.run_id in kept or _is_live(store, key) or _awaits_results(run):
             continue
         if not (store.embedded or prune):
             unknown += 1
@@ -158,6 +162,12 @@ def _is_live(store: Store, key: str) -> bool:
             return False
     except PipelineError:
         return True
+
+
+def _awaits_results(run: "Run") -> bool:
+    """Has training ended lately, and `track` may be still to come? Evaluation takes its time."""
+    fresh = time.time() * 1000 - (run.info.end_time or 0) < EVALUATION
+    return run.info.status == "FINISHED" and "dvc.results" not in run.data.tags and fresh
 
 
 def _without_results(

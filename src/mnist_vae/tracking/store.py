@@ -42,8 +42,8 @@ class Store:
 
     @property
     def embedded(self) -> bool:
-        """Does the store belong to this project alone? A server may hold the runs of others."""
-        return self.uri.startswith("sqlite:")
+        """Is it the store of this project's folder? Any other may hold the runs of others."""
+        return self.uri == f"sqlite:///{self.root / DATABASE}"
 
     @contextmanager
     def lock(self, name: str, timeout: float = 60) -> Iterator[None]:
@@ -53,7 +53,8 @@ class Store:
 
     def address(self, run_id: str) -> str:
         """Where the UI shows a run: on the server, or where `mlflow ui` opens its own."""
-        server = "http://127.0.0.1:5000" if self.embedded else hide_password(self.uri).rstrip("/")
+        local = self.uri.startswith("sqlite:")
+        server = "http://127.0.0.1:5000" if local else hide_password(self.uri).rstrip("/")
         return f"{server}/#/experiments/{self.experiment_id}/runs/{run_id}"
 
 
@@ -70,9 +71,9 @@ def open_store(root: Path) -> Store:
         _check_database(Path(uri.removeprefix("sqlite:///")))
     elif uri.startswith("http"):
         _check_reachable(uri)
-    with errors(uri), file_lock(root, "store"):  # several at once on a fresh database crash
-        import mlflow
+    import mlflow  # takes seconds, on a busy machine a minute: not inside the lock
 
+    with errors(uri), file_lock(root, "store"):  # several at once on a fresh database crash
         for logger in ("mlflow", "alembic"):  # a fault is told once, by `errors`
             logging.getLogger(logger).setLevel(logging.CRITICAL)
         mlflow.set_tracking_uri(uri)

@@ -22,6 +22,7 @@ DESCRIPTION = ("params.yaml", "dvc.yaml", "dvc.lock")
 DATA = {"training": "train", "validation": "validation", "testing": "test"}
 NOTE = "mlflow.note.content"
 OURS = ("dvc.", "mlflow.source.")  # tags that go when nothing calls for them
+NAMES = ("dvc.exp.", "dvc.sweep")  # what another clone may know, where it shares the store
 Fetch = Callable[[str], Path | None]  # a file's local copy; None if it is gone
 
 
@@ -55,7 +56,7 @@ def upsert(
         texts = writer.evaluation(writer.models(), moment)
         writer.files()
         gone = ", ".join(writer.gone)
-        trained = environment.recorded(store.root, content.outputs[MODEL])
+        trained = environment.recorded(store.root, content.outputs[MODEL], content.params)
         texts |= {NOTE: writer.note(repeat), "dvc.gone": gone}
         writer.tags({**tags, **trained, **texts})
         if writer.run.info.status != "FINISHED":
@@ -224,6 +225,8 @@ class _Writer:
         ]
         self.client.log_batch(self.run.info.run_id, tags=new)
         old = [name for name in there if name.startswith(OURS) and not wanted.get(name)]
+        if not self.store.embedded:
+            old = [name for name in old if not name.startswith(NAMES)]
         for name in old:
             self.client.delete_tag(self.run.info.run_id, name)
         self.added += sorted(tag.key for tag in new) + sorted(old)
