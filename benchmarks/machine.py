@@ -16,8 +16,8 @@ def describe() -> dict[str, str]:
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     packages = {name: metadata.version(name) for name in ("torch", "dvc", "mlflow")}
     ask = "import importlib.metadata as m; print(m.version('keras'), m.version('tensorflow'))"
-    asked = subprocess.run([KERAS, "-c", ask], capture_output=True, text=True, check=False)
-    if asked.returncode == 0:
+    if KERAS.exists():
+        asked = subprocess.run([KERAS, "-c", ask], capture_output=True, text=True, check=True)
         packages |= dict(zip(("keras", "tensorflow"), asked.stdout.split(), strict=True))
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return {

@@ -27,6 +27,7 @@ def prepare(params: RuntimeParams) -> torch.device:
     torch.set_num_threads(params.threads)
     _keep_freed_memory()
     torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.allow_tf32 = False  # else a GPU's convolutions keep 10 bits of 23
     # Every tensor is written before it is read; filling them first takes a fiftieth of an epoch.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     cuda = torch.cuda.is_available()

@@ -10,8 +10,9 @@ import torch
 
 from mnist_vae import cuda_graph, runtime, training
 from mnist_vae.checkpoint import Checkpoint
-from mnist_vae.model import VAE, ModelParams, initialize
-from tests.unit.fitting import PARAMS, VARIANTS, images, same
+from mnist_vae.model import VAE, ModelParams
+from mnist_vae.objective import bound
+from tests.unit.fitting import MLP, PARAMS, VARIANTS, images, new_model, same
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 
@@ -27,11 +28,7 @@ def train(
     params: training.TrainingParams, device: str, folder: Path, until: int = 10**6
 ) -> tuple[VAE, list[training.Row]]:
     """Train a small network; a signal asks it to stop after `until` steps."""
-    network = VAE(
-        ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu", architecture="mlp")
-    )
-    initialize(network, params.weight_init, None, runtime.generator(0, "weights"))
-    network.to(device)
+    network = new_model(params).to(device)
     saved = Checkpoint(folder / "checkpoint.safetensors", math.inf)
 
     def on_step(done: int) -> None:
@@ -65,8 +62,39 @@ def test_a_stopped_training_goes_on_to_the_same_bytes(until: int, tmp_path: Path
     assert same(resumed, whole)
 
 
-def test_a_gpu_learns_what_a_cpu_does(tmp_path: Path) -> None:
-    params = replace(PARAMS, epochs=20)
-    (_, gpu), (_, cpu) = (train(params, device, tmp_path / device) for device in ("cuda", "cpu"))
-    assert gpu[-1]["train_elbo"] == pytest.approx(cpu[-1]["train_elbo"], abs=10)
-    assert gpu[-1]["train_elbo"] > gpu[0]["train_elbo"] + 50
+@pytest.mark.parametrize("objective", ["elbo", "iwae", "iwae_dreg"])
+@pytest.mark.parametrize(
+    "architecture",
+    [MLP, replace(MLP, architecture="conv", hidden_sizes=(4, 8, 16), activation="tanh")],
+    ids=["mlp", "conv"],
+)
+def test_a_gpu_has_the_objective_and_the_gradient_of_a_cpu(
+    architecture: ModelParams, objective: str
+) -> None:
+    """Where the posterior is so narrow that the two devices' draws make no difference."""
+    params = replace(PARAMS, objective=objective, importance_samples=4)
+    x, _ = images()
+
+    def differentiate(device: str) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        network = new_model(params, architecture)
+        with torch.no_grad():
+            bias = network.encoder.get_parameter(f"{len(network.encoder) - 1}.bias")
+            bias[architecture.latent_dim :] = -30
+        network.to(device)
+        seen, beta = x.to(device), torch.tensor(1.0, device=device)
+        terms = bound(network, seen, seen, params, beta, torch.Generator(device))
+        terms[0].mean().backward()
+        return torch.stack(terms).cpu(), [weight.grad.cpu() for weight in network.parameters()]
+
+    (terms, gradients), (expected, others) = differentiate("cuda"), differentiate("cpu")
+    torch.testing.assert_close(terms, expected, rtol=1e-4, atol=1e-2)
+    for gradient, other in zip(gradients, others, strict=True):
+        assert other.abs().max() > 0
+        torch.testing.assert_close(gradient, other, rtol=1e-3, atol=1e-4 * other.abs().max().item())
+
+
+def test_a_gpu_learns(tmp_path: Path) -> None:
+    """As far as a CPU does: its ELBO is -270 to -227 after this training, by the seed."""
+    _, history = train(replace(PARAMS, epochs=20), "cuda", tmp_path)
+    assert history[0]["train_elbo"] < -500
+    assert -300 < history[-1]["train_elbo"] < -200
