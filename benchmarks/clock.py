@@ -51,12 +51,12 @@ class Contestant:
             stderr=self._complaints,
         )
 
-    def lap(self) -> Lap:
+    def lap(self, pause: float = PAUSE) -> Lap:
         """One lap."""
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise RuntimeError(f"{self._command} has no pipes")
-        time.sleep(PAUSE)
+        time.sleep(pause)
         stdin.write("go\n")
         stdin.flush()
         for line in stdout:

@@ -3,6 +3,7 @@
 import statistics
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -30,13 +31,13 @@ def measure(quick: bool) -> dict[str, Any]:
         "name": torch.cuda.get_device_name(),
         "images": images,
         "laps": taken,
-        "busy": {name: utilisation(runners[name], laps) for name in runners},
-        "quality": quality.measure(quick, "cuda"),
+        "busy": {name: utilisation(runners[name], 1 if quick else 5) for name in runners},
+        "quality": quality.measure(quick, "cuda", seeds=4),
     }
 
 
-def utilisation(start: Callable[[], clock.Contestant], laps: int) -> float:
-    """Median of what nvidia-smi says during laps that follow each other, in percent."""
+def utilisation(start: Callable[[], clock.Contestant], seconds: float) -> float:
+    """Median of what nvidia-smi says during laps without a pause between them, in percent."""
     seen: list[float] = []
     over = threading.Event()
 
@@ -48,15 +49,16 @@ def utilisation(start: Callable[[], clock.Contestant], laps: int) -> float:
     contestant = start()
     contestant.lap()
     watcher = threading.Thread(target=watch)
+    began = time.monotonic()
     watcher.start()
     try:
-        for _ in range(laps):
-            contestant.lap()
+        while time.monotonic() - began < seconds:
+            contestant.lap(pause=0)
     finally:
         over.set()
         watcher.join()
         contestant.close()
-    return statistics.median(seen) if seen else 0.0
+    return statistics.median(seen[len(seen) // 4 :])  # the first ones look back on the pause
 
 
 def tables(raw: dict[str, Any]) -> list[Table]:

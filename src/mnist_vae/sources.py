@@ -9,6 +9,7 @@
 import functools
 import gzip
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -85,7 +86,8 @@ def _mirror(mirror: str, limits: Limits) -> Source:
         if local is None:
             raise PipelineError(f"{name}: use https://..., http://..., file:///... or a folder")
         path = unquote(local[1])
-    return Source(name, functools.partial(_from_folder, Path(path)))
+    folder = Path(os.environ.get("DVC_ROOT", ""), path)  # `dvc exp run --temp` runs elsewhere
+    return Source(name, functools.partial(_from_folder, folder))
 
 
 def _from_folder(folder: Path, file: File) -> bytes:

@@ -126,6 +126,29 @@ def test_rebuild_leaves_the_run_of_an_experiment_that_is_not_evaluated_yet(
     assert newest(copied) == before
 
 
+def test_a_database_that_is_not_the_projects_own_keeps_what_other_clones_know(
+    copied: Project, tmp_path: Path
+) -> None:
+    ours, theirs = copied, copied.copy(tmp_path / "theirs")
+    for clone in (ours, theirs):
+        clone.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path / 'team.db'}"
+    theirs.dvc("exp", "run", "--name", "same-content")
+    theirs.dvc("exp", "run", "--name", "another", "-S", "plot_dpi=60")
+    theirs.command("rebuild")  # of the first one every stage was skipped, `track` as well
+    before = store_view.runs(tmp_path, "team.db")
+    assert len(before) == 2
+    assert {run.tags["dvc.exp.name"] for run in before.values()} == {"same-content", "another"}
+
+    said = ours.command("rebuild")
+
+    assert "1 runs are of no experiment in this clone; --prune removes them" in said
+    after = store_view.runs(tmp_path, "team.db")
+    assert {run.tags["dvc.exp.name"] for run in after.values()} == {"same-content", "another"}
+    assert "removed" in ours.command("rebuild", "--prune")
+    (left,) = store_view.runs(tmp_path, "team.db").values()
+    assert left.tags["dvc.exp.name"] == "same-content"
+
+
 def test_training_does_not_wait_for_a_child_that_hangs(copied: Project) -> None:
     script = """
 import os, signal, time

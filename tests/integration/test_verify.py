@@ -1,6 +1,7 @@
 """`verify` runs a commit from nothing and tells identical bytes from others."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from tests.integration.sandbox import Project
@@ -43,7 +44,8 @@ def test_an_experiment_with_other_code_is_verified_by_name(
     copy.dvc("exp", "run", "--name", "other-code", MNIST_VAE_LIVE="off")
     copy.git("checkout", "--force", ".")
     assert source.read_text() == text
-    output = copy.command("verify", "other-code", TMPDIR=str(tmp_path))
+    mirror = os.path.relpath(copy.mirror, copy.folder)
+    output = copy.command("verify", "other-code", TMPDIR=str(tmp_path), MNIST_MIRROR=mirror)
     assert "identical: all 18 outputs of other-code, byte for byte" in output
     assert "1.5" not in (copy.folder / "metrics/history.csv").read_text()
 

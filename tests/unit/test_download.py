@@ -85,6 +85,20 @@ def test_torchvision_comes_after_mirror_and_debian_and_npm_is_last() -> None:
 # Sources that work
 
 
+def test_a_relative_mirror_is_the_main_projects_from_a_temporary_workspace_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`dvc exp run --temp` runs in .dvc/tmp, and sets DVC_ROOT."""
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / FIRST.name).write_bytes(CONTENT[FIRST.name])
+    temporary = tmp_path / ".dvc/tmp/exps/1"
+    temporary.mkdir(parents=True)
+    monkeypatch.chdir(temporary)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    source = next(sources.sources("mnist", "mirror", LIMITS))
+    assert source.read(FIRST) == CONTENT[FIRST.name]
+
+
 @pytest.mark.parametrize("ending", ["", ".gz"])
 @pytest.mark.parametrize("prefix", ["", "file://", "file://localhost"])
 def test_folder(tmp_path: Path, prefix: str, ending: str) -> None:

@@ -1,6 +1,10 @@
 """What a run's tags say about the places where its content stands."""
 
+import getpass
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from mnist_vae.tracking import origins
 from mnist_vae.tracking.content import Content
@@ -19,3 +23,19 @@ def test_an_experiment_with_the_baselines_values_is_of_the_baselines_sweep(tmp_p
     assert tags["mlflow.runName"] == "epochs=3 · main 1234567"
     assert tags["dvc.exp.name"] == "same"
     assert tags["dvc.exp.baseline"] == "1" * 40
+
+
+def test_a_user_id_without_a_name_is_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 4711")
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    monkeypatch.setattr("os.getuid", lambda: 4711)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    here = Origin("workspace", "workspace", "main", "", "0" * 40, {}, "repeat")
+
+    assert origins.tags(Repository(tmp_path), CONTENT, [here])["mlflow.user"] == "uid 4711"
