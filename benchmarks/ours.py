@@ -44,9 +44,9 @@ def main() -> None:
         tracker = stack.enter_context(live.stream({})) if arguments.live else None
 
         def on_epoch(history: list[training.Row]) -> None:
-            if tracker:
-                tracker.send(history)
             laps.lap()
+            if tracker:  # after the pause, so that MLflow works during our own next lap
+                tracker.send(history)
 
         laps.start()
         training.fit(vae, images, validation, settings, saved, bar.step, on_epoch)

@@ -150,8 +150,8 @@ def initialize(
     weights and biases uniform in +-1/sqrt(fan-in) (LeCun et al. 1998). spread: the same, then
     `_spread`, for few latent units.
 
-    With `mean_image` (784,), the output bias is its logit, so that training starts from the
-    mean image and not from grey (Burda et al. 2015, section 5).
+    The output bias is zero or, with `mean_image` (784,), its logit, so that training starts from
+    the mean image and not from grey (Burda et al. 2015, section 5).
     """
     for layer in [*model.encoder, *model.decoder]:
         if not isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -168,9 +168,11 @@ def initialize(
                 nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
     if scheme == "spread":
         _spread(model)
-    if mean_image is not None:
+    bias = model.decoder.get_parameter(f"{len(model.decoder) - 1}.bias")
+    if mean_image is None:
+        bias.zero_()
+    else:
         # Pixels that are always black have logit -inf: 1e-3 is one grey level in four images.
-        bias = model.decoder.get_parameter(f"{len(model.decoder) - 1}.bias")
         bias.copy_(torch.logit(mean_image.clamp(1e-3, 1 - 1e-3)))
 
 

@@ -83,7 +83,7 @@ def fit(
         groups, betas=(0.9, params.adam_beta2), fused=True, capturable=device.type == "cuda"
     )
     batches = math.ceil(len(train) / params.batch_size)
-    averaged = params.weight_averaging > 0 and params.epochs * batches >= EVERY
+    averaged = params.weight_averaging > 0
     mean = copy.deepcopy(model).requires_grad_(False) if averaged else model
     models = {"model": model} | ({"mean": mean} if averaged else {})
     state = checkpoint.restore(models, optimizer) or State.at_epoch(0)
@@ -119,15 +119,18 @@ def fit(
                 group["lr"].fill_(lr * scale)
             beta.fill_(kl_weight(params, epochs))
             state.add(run(batch))
+            done = epoch * batches + index + 1
             if averaged:
-                average(mean, model, epoch * batches + index + 1, params.weight_averaging)
-            on_step(epoch * batches + index + 1)
-            if checkpoint.due():
+                last = done == params.epochs * batches
+                average(mean, model, done, params.weight_averaging, last)
+            on_step(done)
+            stop = checkpoint.stop_requested()  # asked once: what stops us is saved
+            if stop or checkpoint.due():
                 checkpoint.save(models, optimizer, state, (noise, pixels))
-            if checkpoint.stop_requested():
+            if stop:
                 raise Interrupted(
-                    f"stopped by {checkpoint.stop_requested()} in epoch {epoch + 1}; the next "
-                    "`dvc repro` or `dvc exp run` goes on from here"
+                    f"stopped by {stop} in epoch {epoch + 1}; the next `dvc repro` or "
+                    "`dvc exp run` goes on from here"
                 )
         row = _row(epoch, params, state.means(len(train)))
         if not row["train_objective"] > DIVERGED * max(1.0, params.beta):  # or NaN
@@ -172,16 +175,17 @@ def learning_rate(params: TrainingParams, epochs: float) -> float:
 
 
 @torch.no_grad()
-def average(mean: VAE, model: VAE, step: int, decay: float) -> None:
+def average(mean: VAE, model: VAE, step: int, decay: float, last: bool = False) -> None:
     """Move `mean` towards the weights of `model` after `step` steps, in place.
 
-    An exponential moving average over about 1 / (1 - decay) steps, shorter at the start. Updated
-    every EVERY steps, since a step's weights differ little from the next one's and the update
-    takes as long as a tenth of a step.
+    An exponential moving average over about 1 / (1 - decay) steps, shorter at the start; for the
+    first EVERY steps it is the weights themselves. Updated every EVERY steps and after the `last`,
+    since a step's weights differ little from the next one's and the update takes as long as a
+    tenth of a step.
     """
-    if step % EVERY:
+    if step > EVERY and step % EVERY and not last:
         return
-    kept = min(decay**EVERY, step / (step + 10 * EVERY))
+    kept = 0.0 if step <= EVERY else min(decay**EVERY, step / (step + 10 * EVERY))
     torch._foreach_lerp_(list(mean.parameters()), list(model.parameters()), 1 - kept)
 
 

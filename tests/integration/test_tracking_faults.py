@@ -5,11 +5,13 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.integration import store_view
 from tests.integration.sandbox import Project, wait_for
@@ -149,6 +151,66 @@ def test_a_database_that_is_not_the_projects_own_keeps_what_other_clones_know(
     assert left.tags["dvc.exp.name"] == "same-content"
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:50O0", "http://[", "no HTTP"])
+def test_an_address_that_is_none_is_one_line(copied: Project, address: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        if address == "no HTTP":
+            address = f"http://127.0.0.1:{other.getsockname()[1]}"
+
+            def answer() -> None:
+                connection, _ = other.accept()
+                with connection:
+                    connection.recv(1000)
+                    connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+            threading.Thread(target=answer).start()
+        output = copied.command("run-of", fails=True, MLFLOW_TRACKING_URI=address)
+    assert output.startswith("error: MLFLOW_TRACKING_URI ")
+    assert len(output.splitlines()) == 1
+
+
+def test_rebuild_leaves_the_run_of_an_experiment_that_ended_meanwhile(copied: Project) -> None:
+    script = """
+import subprocess
+from mlflow import MlflowClient
+from mnist_vae.tracking import rebuild, store
+from mnist_vae.tracking.repository import root
+opened = store.open_store(root())
+(run,) = opened.client.search_runs([opened.experiment_id])
+opened.client.delete_tag(run.info.run_id, "dvc.key")  # of no experiment, but of the commit
+opened.client.set_tag(run.info.run_id, "dvc.key", "of nobody")
+lines = rebuild.rebuild(prune=False)
+print(next(lines))
+subprocess.run(["dvc", "exp", "run", "--name", "meanwhile", "-S", "plot_dpi=61"], check=True)
+print(*lines, sep="\\n")
+"""
+    output = copied.run("python", "-c", script)
+    assert output.count("removed, since no experiment has it") == 1
+    assert "meanwhile" in {name.split(" · ")[-1] for name in store_view.by_name(copied.folder)}
+
+
+def test_what_a_person_writes_in_mlflow_stays(copied: Project) -> None:
+    run = newest(copied)
+    client = MlflowClient(f"sqlite:///{copied.folder / 'mlflow.db'}")
+    client.set_tag(run.id, "mlflow.note.content", "for the paper")
+    client.update_run(run.id, name="table 1")
+    copied.command("rebuild")
+    copied.run("python", "-m", "stages.track")
+    assert newest(copied).name == "table 1"
+    assert newest(copied).tags["mlflow.note.content"] == "for the paper"
+
+
+def test_track_leaves_one_run_with_the_files_values(copied: Project) -> None:
+    before = newest(copied)
+    client = MlflowClient(f"sqlite:///{copied.folder / 'mlflow.db'}")
+    client.log_metric(before.id, "greyscale/train_elbo", 1.5, step=1)  # as of another training
+    experiment = client.get_run(before.id).info.experiment_id
+    tags = {name: before.tags[name] for name in ("dvc.key", "dvc.results")}
+    client.create_run(experiment, tags=tags)
+    copied.run("python", "-m", "stages.track")
+    assert newest(copied).content() == before.content()  # `runs` fails if two share a content
+
+
 def test_training_does_not_wait_for_a_child_that_hangs(copied: Project) -> None:
     script = """
 import os, signal, time
@@ -170,18 +232,22 @@ print(time.monotonic() - began)
 
 def test_a_forced_run_with_other_results_replaces_its_run(copied: Project) -> None:
     before = newest(copied)
-    (copied.folder / "metrics/history.csv").unlink()
+    committed = copied.git("show", "HEAD:metrics/history.csv")
     lock = copied.folder / "dvc.lock"
-    text = lock.read_text()
-    history = copied.git("show", "HEAD:metrics/history.csv").replace("\n1,", "\n1,0")
-    (copied.folder / "metrics/history.csv").write_text(history)
-    copied.dvc("commit", "--force", "train")
-    assert lock.read_text() != text
-    copied.dvc("repro")
+    replaced = []
+    for results in ("\n1,0", "\n1,00"):
+        text = lock.read_text()
+        (copied.folder / "metrics/history.csv").unlink()
+        (copied.folder / "metrics/history.csv").write_text(committed.replace("\n1,", results))
+        copied.dvc("commit", "--force", "train")
+        assert lock.read_text() != text
+        copied.dvc("repro")
+        found = {run.id for run in store_view.runs(copied.folder).values()}
+        assert before.id in found  # the commit's
+        replaced += found - {before.id}
+    assert len(replaced) == len(set(replaced)) == 2  # the first gave way to the second
+    assert replaced[0] not in found
 
-    runs = store_view.runs(copied.folder)
-    assert before.id in {run.id for run in runs.values()}  # the commit's
-    assert len(runs) == 2
     copied.git("checkout", "dvc.lock", "metrics/history.csv")
     copied.command("rebuild")
     assert [run.id for run in store_view.runs(copied.folder).values()] == [before.id]

@@ -140,6 +140,16 @@ def test_convolutions_have_the_same_interface() -> None:
     torch.testing.assert_close(vae(x)[1, 0], vae(x[1, 0]))
 
 
+@pytest.mark.parametrize("scheme", ["lecun", "spread", "glorot"])
+@pytest.mark.parametrize("architecture", [TINY, CONV], ids=["mlp", "conv"])
+def test_without_a_mean_image_the_output_bias_is_zero(
+    scheme: str, architecture: ModelParams
+) -> None:
+    vae = VAE(architecture)
+    model.initialize(vae, scheme, None, torch.Generator().manual_seed(0))
+    assert torch.count_nonzero(vae.decoder.get_parameter(f"{len(vae.decoder) - 1}.bias")) == 0
+
+
 def test_convolutions_see_neighbours_and_start_from_the_mean_image() -> None:
     vae, mean_image = VAE(CONV), torch.rand(784)
     for scheme in ("glorot", "lecun"):

@@ -1,6 +1,7 @@
 """The same experiment has the same key wherever it stands; stale results are never taken for it."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.tracking import champion, content, summary
+from mnist_vae.tracking.content import Content
 
 FILES = {
     "params.yaml": "beta: 1.0\nsizes: [512, 512]\nrate: 1e-05\n",
@@ -114,6 +116,23 @@ def test_missing_or_broken_files_are_named() -> None:
         content.load(lambda path: None)
     with pytest.raises(PipelineError, match=r"params\.yaml is not valid YAML"):
         content.load(lambda path: b"a: [")
+
+
+def test_a_dvc_lock_that_cannot_be_read_is_not_said_to_be_absent() -> None:
+    assert "dvc.lock is not valid YAML" in load(dvc_lock=("schema", "<<<<<<< ours\nschema")).problem
+    without = content.load(
+        lambda path: FILES[path].encode() if path in FILES and path != "dvc.lock" else None
+    )
+    assert "there is no dvc.lock" in without.problem
+
+
+def test_what_lacks_what_a_run_shows_gets_none() -> None:
+    found = content.for_run(load())
+    assert found.problem == "its pipeline has no data/processed/train.safetensors"
+    assert not found.results
+    shown = Content(dict.fromkeys(content.NAMED), "", "", dict.fromkeys(content.SHOWN, "md5"), "")
+    assert content.for_run(shown) == shown
+    assert content.for_run(replace(shown, params={})).problem == "its pipeline has no dataset"
 
 
 def test_workspace_reads_files_only(tmp_path: Path) -> None:

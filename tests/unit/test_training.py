@@ -94,7 +94,7 @@ def test_divergence_names_the_epoch(tmp_path: Path) -> None:
 def test_averaged_weights_follow_the_weights() -> None:
     network, mean = (VAE(ModelParams(2, (3,), "relu", "mlp")) for _ in range(2))
     before = mean.encoder[0].weight.clone()
-    training.average(mean, network, training.EVERY - 1, 0.9)
+    training.average(mean, network, training.EVERY + 1, 0.9)
     assert torch.equal(mean.encoder[0].weight, before)
     training.average(mean, network, 1000 * training.EVERY, 0.9)
     kept = 0.9**training.EVERY
@@ -105,16 +105,32 @@ def test_averaged_weights_follow_the_weights() -> None:
 def test_a_training_too_short_for_an_average_ends_with_its_weights(tmp_path: Path) -> None:
     short = replace(PARAMS, epochs=1)
     assert STEPS < training.EVERY
-    vae, _ = fit(replace(short, weight_averaging=0.9), tmp_path)
-    assert same(vae, fit(short, tmp_path)[0])
+    vae, history = fit(replace(short, weight_averaging=0.9), tmp_path)
+    plain, expected = fit(short, tmp_path)
+    assert same(vae, plain)
+    assert history == expected
     assert not same(vae, new_model(short))
+
+
+def test_an_average_knows_neither_the_first_weights_nor_misses_the_last() -> None:
+    first, network, mean = (VAE(ModelParams(2, (3,), "relu", "mlp")) for _ in range(3))
+    mean.load_state_dict(first.state_dict())
+    training.average(mean, network, training.EVERY, 0.9)
+    assert same(mean, network)
+    training.average(mean, first, training.EVERY + 3, 0.9, last=True)
+    assert not same(mean, network)
 
 
 @given(st.floats(0, 1), st.floats(1e-6, 1))
 def test_one_cycle_rises_to_its_peak_and_falls_to_zero(warmup: float, peak: float) -> None:
     params = replace(PARAMS, warmup_fraction=warmup, learning_rate=peak, epochs=10)
-    rates = [training.learning_rate(params, epoch / 20) for epoch in range(200)]
+    rates = [training.learning_rate(params, epoch / 20) for epoch in range(201)]
     assert all(0 <= rate <= peak * (1 + 1e-9) for rate in rates)
+    if warmup > 0:
+        assert rates[0] == pytest.approx(peak / 25)
+    if warmup < 1:
+        assert training.learning_rate(params, 10 * warmup) == pytest.approx(peak)
+        assert rates[-1] == pytest.approx(0, abs=1e-9 * peak)
     top = rates.index(max(rates))
     assert rates[:top] == sorted(rates[:top])
     assert rates[top:] == sorted(rates[top:], reverse=True)

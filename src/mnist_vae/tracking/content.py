@@ -19,6 +19,13 @@ from mnist_vae.params import parse
 Read = Callable[[str], bytes | None]
 TRACK = "track"  # the stage that only looks: its code cannot change a result
 _OUTPUTS = ("outs", "metrics", "plots")
+SHOWN = (  # what every run shows of the outputs ...
+    *(f"data/processed/{split}.safetensors" for split in ("train", "validation", "test")),
+    "models/vae.safetensors",
+    "metrics/history.csv",
+    "metrics/evaluation.json",
+)
+NAMED = ("dataset", "likelihood", "epochs", "device", "threads")  # ... and of the parameters
 
 
 @dataclass(frozen=True)
@@ -66,13 +73,24 @@ def load(read: Read) -> Content:
     """
     content = load_inputs(read)
     stages = _stages(read)
+    if read("dvc.lock") is None:
+        return replace(content, problem="there is no dvc.lock: the pipeline has not run")
     try:
         lock = _yaml(read, "dvc.lock").get("stages", {})
-    except PipelineError:
-        return replace(content, problem="there is no dvc.lock: the pipeline has not run")
+    except PipelineError as error:
+        return replace(content, problem=str(error))
     if problem := _outdated(stages, lock, _code(read, stages), content.params):
         return replace(content, problem=problem)
     return replace(content, outputs=_outputs({name: lock[name] for name in stages}))
+
+
+def for_run(content: Content) -> Content:
+    """The content; with a `problem` if it lacks what a run shows, as another layout may."""
+    lacking = [path for path in SHOWN if path not in content.outputs]
+    lacking += [name for name in NAMED if name not in content.params]
+    if content.problem or not lacking:
+        return content
+    return replace(content, problem=f"its pipeline has no {lacking[0]}", outputs={})
 
 
 def load_inputs(read: Read) -> Content:
@@ -106,7 +124,7 @@ def _outdated(
         entry = lock.get(name)
         if entry is None:
             return f"dvc.lock has no stage {name}: the pipeline has not run to its end"
-        if entry["cmd"] != stage["cmd"]:
+        if entry.get("cmd") != stage.get("cmd"):
             return f"dvc.lock holds another command of stage {name}"
         seen = {dep["path"]: dep.get("md5", "") for dep in entry.get("deps", [])}
         for path in _paths(stage, "deps"):

@@ -138,6 +138,7 @@ def _tidy(
 ) -> Iterator[str]:
     """Close or delete the project's runs that are not of any experiment."""
     unknown = 0
+    doomed = []
     for run in runs.search(store, "tags.`dvc.key` != ''"):
         name, key = run.info.run_name, run.data.tags["dvc.key"]
         if run.info.run_id in kept or _is_live(store, key) or _awaits_results(run):
@@ -149,10 +150,22 @@ def _tidy(
                 store.client.set_terminated(run.info.run_id, "KILLED")
                 yield f"{name}: was left RUNNING, is KILLED"
         else:
+            doomed.append(run)
+    held = _held(store.root) if doomed else set()  # by now: experiments end at any time
+    for run in doomed:
+        if (run.data.tags["dvc.key"], run.data.tags.get("dvc.results")) not in held:
             runs.remove(store, run.info.run_id)
-            yield f"{name}: removed, since no experiment has it"
+            yield f"{run.info.run_name}: removed, since no experiment has it"
     if unknown:
         yield f"{unknown} runs are of no experiment in this clone; --prune removes them"
+
+
+def _held(folder: Path) -> set[tuple[str, str | None]]:
+    """Key and results of all that stands in Git and in the workspace."""
+    repository = Repository(folder)
+    places, _ = _places(repository, list(origins.discover(repository)))
+    repository.close()
+    return {(place.content.key, place.content.results) for place in places}
 
 
 def _is_live(store: Store, key: str) -> bool:

@@ -49,6 +49,19 @@ class Repository:
         )
         return done.stdout.strip() if done.returncode == 0 else ""
 
+    def _lines(self, *arguments: str) -> list[str]:
+        """The lines of a git command that lists something.
+
+        Raises PipelineError if git fails: a list that cannot be had is no empty one.
+        """
+        done = subprocess.run(
+            ["git", *arguments], cwd=self.folder, capture_output=True, encoding="utf-8"
+        )
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or ["no reason given"]
+            raise PipelineError(f"git {arguments[0]} failed in {self.folder}: {said[0]}")
+        return done.stdout.splitlines()
+
     @cached_property
     def _batch(self) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
@@ -71,7 +84,7 @@ class Repository:
         stdin.write(f"{commit}:{self._prefix}{path}\n".encode())
         stdin.flush()
         header = stdout.readline().split()
-        if len(header) != 3:  # "... missing"
+        if len(header) != 3 or header[-1] == b"missing":  # "<what was asked> missing"
             return None
         content = stdout.read(int(header[2]) + 1)[:-1]
         return content if header[1] == b"blob" else None
@@ -105,9 +118,7 @@ class Repository:
     def experiments(self) -> list[Experiment]:
         """All DVC experiments, sorted by ref."""
         found = []
-        for line in self.git(
-            "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps"
-        ).splitlines():
+        for line in self._lines("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps"):
             commit, ref = line.split(" ", 1)
             if match := _EXPERIMENT.fullmatch(ref):
                 found.append(Experiment(match[3], commit, match[1] + match[2]))
@@ -117,18 +128,17 @@ class Repository:
         """Local branches and tags by the commit that they point at."""
         names: dict[str, list[str]] = {}
         form = "--format=%(objectname) %(*objectname) %(refname:short)"
-        for line in self.git("for-each-ref", form, "refs/heads", "refs/tags").splitlines():
+        for line in self._lines("for-each-ref", form, "refs/heads", "refs/tags"):
             target, peeled, name = line.split(" ", 2)
             names.setdefault(peeled or target, []).append(name)
         return names
 
     def commits(self) -> list[str]:
         """HEAD, tips of branches and tags, and all older commits that changed dvc.lock."""
-        everything = ("HEAD", "--branches", "--tags", "--remotes")
-        tips = self.git("rev-list", "--no-walk", *everything).split()
-        return list(
-            dict.fromkeys(tips + self.git("rev-list", *everything, "--", "dvc.lock").split())
-        )
+        head = ["HEAD"] if self.commit("HEAD") else []  # not before a branch's first commit
+        everything = (*head, "--branches", "--tags", "--remotes")
+        tips = self._lines("rev-list", "--no-walk", *everything)
+        return list(dict.fromkeys(tips + self._lines("rev-list", *everything, "--", "dvc.lock")))
 
     def url(self) -> str:
         """The address of the remote `origin`, without user and password; empty if none."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mnist_vae.tracking import models
 from mnist_vae.tracking.content import Content
 from mnist_vae.tracking.store import Store
+from mnist_vae.tracking.tags import RUN_NAME, marks
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -52,7 +53,7 @@ def create(store: Store, content: Content, tags: Mapping[str, str], moment: int)
     from mlflow.entities import Param
 
     run = store.client.create_run(
-        store.experiment_id, moment, dict(tags), run_name=tags["mlflow.runName"]
+        store.experiment_id, moment, {**marks(tags), **tags}, run_name=tags[RUN_NAME]
     )
     params = [Param(name, _text(value)) for name, value in content.params.items()]
     for start in range(0, len(params), 100):

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -159,16 +160,18 @@ def _check_database(path: Path) -> None:
 
 def _check_reachable(uri: str) -> None:
     try:
-        address = f"{hide_password(uri).rstrip('/')}/health"  # urllib takes no user in it
-        urllib.request.urlopen(address, timeout=5).close()  # noqa: S310
+        shown = hide_password(uri)  # urllib takes no user in an address
+    except ValueError as error:
+        raise PipelineError(f"MLFLOW_TRACKING_URI is no address: {error}") from None
+    try:
+        urllib.request.urlopen(f"{shown.rstrip('/')}/health", timeout=5).close()  # noqa: S310
     except urllib.error.HTTPError:
         pass  # it answers
-    except OSError as error:
+    except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         if "certificate" not in str(reason).lower():  # MLflow has settings for those
-            raise PipelineError(
-                f"MLFLOW_TRACKING_URI {hide_password(uri)} does not answer: {reason}"
-            ) from None
+            said = str(reason).strip() or type(reason).__name__
+            raise PipelineError(f"MLFLOW_TRACKING_URI {shown} does not answer: {said}") from None
 
 
 def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnist_vae.tracking import environment, models, runs, summary
+from mnist_vae.tracking import tags as run_tags
 from mnist_vae.tracking.content import Content
 from mnist_vae.tracking.store import Store
 
@@ -20,9 +21,6 @@ EVALUATION = "metrics/evaluation.json"
 MODEL = "models/vae.safetensors"
 DESCRIPTION = ("params.yaml", "dvc.yaml", "dvc.lock")
 DATA = {"training": "train", "validation": "validation", "testing": "test"}
-NOTE = "mlflow.note.content"
-OURS = ("dvc.", "mlflow.source.")  # tags that go when nothing calls for them
-NAMES = ("dvc.exp.", "dvc.sweep")  # what another clone may know, where it shares the store
 Fetch = Callable[[str], Path | None]  # a file's local copy; None if it is gone
 
 
@@ -57,7 +55,7 @@ def upsert(
         writer.files()
         gone = ", ".join(writer.gone)
         trained = environment.recorded(store.root, content.outputs[MODEL], content.params)
-        texts |= {NOTE: writer.note(repeat), "dvc.gone": gone}
+        texts |= {run_tags.NOTE: writer.note(repeat), "dvc.gone": gone}
         writer.tags({**tags, **trained, **texts})
         if writer.run.info.status != "FINISHED":
             end = max(moment, writer.run.info.start_time)
@@ -217,19 +215,12 @@ class _Writer:
         """Set what differs, remove what nothing calls for."""
         from mlflow.entities import RunTag
 
-        there = self.run.data.tags
-        new = [
-            RunTag(name, value)
-            for name, value in wanted.items()
-            if value and there.get(name) != value
-        ]
-        self.client.log_batch(self.run.info.run_id, tags=new)
-        old = [name for name in there if name.startswith(OURS) and not wanted.get(name)]
-        if not self.store.embedded:
-            old = [name for name in old if not name.startswith(NAMES)]
+        new, old = run_tags.changes(self.run.data.tags, wanted, shared=not self.store.embedded)
+        run_id = self.run.info.run_id
+        self.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in new.items()])
         for name in old:
-            self.client.delete_tag(self.run.info.run_id, name)
-        self.added += sorted(tag.key for tag in new) + sorted(old)
+            self.client.delete_tag(run_id, name)
+        self.added += sorted(new) + old
 
     def note(self, repeat: str) -> str:
         """The run's description: the headline and the command that repeats it."""
