@@ -5,7 +5,7 @@ from mnist_vae.model import ModelParams
 BATCH = 128
 NETWORK = ModelParams(latent_dim=2, hidden_sizes=(512, 512), activation="relu", architecture="mlp")
 
-# Constant Adam with torch's initial weights, but no output bias, and nothing else. Over params.yaml.
+# Constant Adam with torch's initial weights, but no output bias. Over params.yaml.
 PLAIN: dict[str, object] = {
     "batch_size": BATCH,
     "epochs": 30,
