@@ -19,6 +19,7 @@ from typing import Any
 from mnist_vae.tracking import runs
 from mnist_vae.tracking import store as stores
 from mnist_vae.tracking.content import Content
+from mnist_vae.tracking.runs import Curves
 from mnist_vae.tracking.store import Store
 
 GRACE = 300.0  # on a busy machine importing MLflow at a low priority takes a minute
@@ -63,12 +64,13 @@ def _log(begun: Mapping[str, Any], messages: "queue.Queue[Message]") -> None:
         with stores.errors(store.uri):
             run_id = _begin(store, content, begun["tags"], begun["time"])
             with _system_metrics(run_id):
+                there = runs.curves(store, run_id)  # once: it takes longer with every epoch
                 batch: list[Message] = []
                 while not any("end" in message for message in batch):
                     batch = [messages.get()]
                     while not messages.empty():
                         batch.append(messages.get())
-                    if not _add(store, content, run_id, batch):
+                    if not _add(store, content, run_id, there, batch):
                         return
 
 
@@ -102,7 +104,9 @@ def _begin(store: Store, content: Content, tags: Mapping[str, str], start: int) 
         return str(run.info.run_id)
 
 
-def _add(store: Store, content: Content, run_id: str, batch: Sequence[Message]) -> bool:
+def _add(
+    store: Store, content: Content, run_id: str, there: Curves, batch: Sequence[Message]
+) -> bool:
     """Log epochs and, at the end, the status; False if `track` has completed the run by now."""
     rows = [message["row"] for message in batch if "row" in message]
     times = {int(message["row"]["epoch"]): message["time"] for message in batch if "row" in message}
@@ -110,7 +114,7 @@ def _add(store: Store, content: Content, run_id: str, batch: Sequence[Message]) 
         run = store.client.get_run(run_id)
         if "dvc.results" in run.data.tags or run.info.lifecycle_stage != "active":
             return False
-        runs.log_rows(store, run_id, content.protocol, rows, times.__getitem__)
+        runs.log_rows(store, run_id, there, content.protocol, rows, times.__getitem__)
         for message in batch:
             if "end" in message:
                 store.client.set_terminated(run_id, message["end"], message["time"])

@@ -13,6 +13,8 @@ from mnist_vae.tracking.tags import RUN_NAME, marks
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
+Curves = dict[tuple[str, int], float]  # (name of the metric, epoch) -> value
+
 
 def of_key(store: Store, key: str) -> "list[Run]":
     """The active runs of a key, the oldest first."""
@@ -61,17 +63,28 @@ def create(store: Store, content: Content, tags: Mapping[str, str], moment: int)
     return store.client.get_run(run.info.run_id)
 
 
+def curves(store: Store, run_id: str) -> Curves:
+    """All points that a run has."""
+    keys = store.client.get_run(run_id).data.metrics
+    return {
+        (key, point.step): point.value
+        for key in keys
+        for point in store.client.get_metric_history(run_id, key)
+    }
+
+
 def log_rows(
     store: Store,
     run_id: str,
+    there: Curves,
     protocol: str,
     rows: Iterable[Mapping[str, float]],
     moment: Callable[[int], int],
 ) -> int | None:
     """Log the points of the curves that the run lacks, and return how many those were.
 
-    None if the run holds other values. moment: when an epoch ended, in milliseconds. Call it with
-    the lock of the run's key held.
+    None if the run holds other values. there: what it has, `curves`, to which they are added.
+    moment: when an epoch ended, in milliseconds. Call it with the lock of the run's key held.
     """
     from mlflow.entities import Metric
 
@@ -81,17 +94,13 @@ def log_rows(
         for name, value in row.items()
         if name != "epoch"
     }
-    for key in {key for key, _ in points}:
-        for there in store.client.get_metric_history(run_id, key):
-            value = points.pop((key, there.step), None)
-            if value is not None and not same(value, there.value):
-                return None
-    log_metrics(
-        store,
-        run_id,
-        [Metric(key, value, moment(step), step) for (key, step), value in points.items()],
-    )
-    return len(points)
+    if any(not same(value, there.get(point, value)) for point, value in points.items()):
+        return None
+    new = {point: value for point, value in points.items() if point not in there}
+    metrics = [Metric(key, value, moment(step), step) for (key, step), value in new.items()]
+    log_metrics(store, run_id, metrics)
+    there.update(new)
+    return len(new)
 
 
 def log_metrics(store: Store, run_id: str, metrics: "Sequence[Metric]") -> None:

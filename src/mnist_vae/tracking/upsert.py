@@ -116,13 +116,12 @@ class _Writer:
                 {name: float(value) for name, value in row.items() if value}
                 for row in csv.DictReader(file)
             ]
-        protocol = self.content.protocol
-        logged = runs.log_rows(self.store, self.run.info.run_id, protocol, rows, moment.__add__)
+        logged = self._log(rows, moment)
         if logged is None:
             runs.remove(self.store, self.run.info.run_id)
             tags = {k: v for k, v in self.run.data.tags.items() if k != "dvc.results"}
             self.run = runs.create(self.store, self.content, tags, moment)
-            logged = runs.log_rows(self.store, self.run.info.run_id, protocol, rows, moment.__add__)
+            logged = self._log(rows, moment)
         if logged:
             self.added.append("curves")
 
@@ -228,6 +227,11 @@ class _Writer:
         return "\n\n".join(
             filter(None, [summary.headline(self.content, metrics), f"Repeat: `{repeat}`"])
         )
+
+    def _log(self, rows: list[dict[str, float]], moment: int) -> int | None:
+        run_id, protocol = self.run.info.run_id, self.content.protocol
+        there = runs.curves(self.store, run_id)
+        return runs.log_rows(self.store, run_id, there, protocol, rows, moment.__add__)
 
     def _dataset(self, split: str) -> tuple[str, str]:
         return f"{self.content.params['dataset']} {split}", self.content.outputs[_data(split)]
