@@ -73,10 +73,10 @@ def load(read: Read) -> Content:
     """
     content = load_inputs(read)
     stages = _stages(read)
-    if read("dvc.lock") is None:
+    if (locked := read("dvc.lock")) is None:
         return replace(content, problem="there is no dvc.lock: the pipeline has not run")
     try:
-        lock = _yaml(read, "dvc.lock").get("stages", {})
+        lock = _parse(locked, "dvc.lock").get("stages", {})
     except PipelineError as error:
         return replace(content, problem=str(error))
     if problem := _outdated(stages, lock, _code(read, stages), content.params):

@@ -44,19 +44,20 @@ class Repository:
 
     def git(self, *arguments: str) -> str:
         """The output of a git command, stripped; empty if git fails."""
-        done = subprocess.run(
+        done = self._run(*arguments)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    def _run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
             ["git", *arguments], cwd=self.folder, capture_output=True, encoding="utf-8"
         )
-        return done.stdout.strip() if done.returncode == 0 else ""
 
     def _lines(self, *arguments: str) -> list[str]:
         """The lines of a git command that lists something.
 
         Raises PipelineError if git fails: a list that cannot be had is no empty one.
         """
-        done = subprocess.run(
-            ["git", *arguments], cwd=self.folder, capture_output=True, encoding="utf-8"
-        )
+        done = self._run(*arguments)
         if done.returncode:
             said = done.stderr.strip().splitlines() or ["no reason given"]
             raise PipelineError(f"git {arguments[0]} failed in {self.folder}: {said[0]}")
