@@ -23,6 +23,7 @@ PLAIN: dict[str, object] = {
     "objective": "elbo",
     "importance_samples": 1,
     "importance_warmup_epochs": 0,
+    "importance_rate_scale": 0.0,
     "beta": 1.0,
 }
 

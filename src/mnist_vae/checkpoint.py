@@ -118,8 +118,8 @@ class Checkpoint:
         return self._signal
 
     def due(self) -> bool:
-        """Is the last checkpoint older than `seconds`, or has a signal asked to stop?"""
-        return self._signal is not None or time.monotonic() - self._saved >= self.seconds
+        """Is the last checkpoint older than `seconds`?"""
+        return time.monotonic() - self._saved >= self.seconds
 
     def save(
         self,

@@ -29,9 +29,14 @@ def in_epoch(params: ObjectiveParams, epoch: int) -> ObjectiveParams:
 
     While the learning rate is high, its noise hides what a tighter bound would gain.
     """
-    if params.objective == "elbo" or epoch >= params.importance_warmup_epochs:
+    if epoch >= importance_warmup(params):
         return params
     return replace(params, importance_samples=1)
+
+
+def importance_warmup(params: ObjectiveParams) -> int:
+    """How many epochs at the start have one importance sample; none for the ELBO."""
+    return 0 if params.objective == "elbo" else params.importance_warmup_epochs
 
 
 def observe(

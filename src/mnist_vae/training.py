@@ -13,7 +13,7 @@ from mnist_vae import cuda_graph, elbo, runtime
 from mnist_vae.checkpoint import Checkpoint, State
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE
-from mnist_vae.objective import ObjectiveParams, bound, in_epoch, observe
+from mnist_vae.objective import ObjectiveParams, bound, importance_warmup, in_epoch, observe
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class TrainingParams(ObjectiveParams):
     input_rate_scale: float
     output_rate_scale: float
     schedule: str
+    importance_rate_scale: float
     warmup_fraction: float
     adam_beta2: float
     weight_averaging: float
@@ -110,7 +111,7 @@ def fit(
         runtime.reseed(pixels, params.seed, f"pixels/{epoch}")
         state.restore_generators(noise, pixels)
         now = in_epoch(params, epoch)
-        if device.type == "cuda" and (run is step or epoch == params.importance_warmup_epochs):
+        if device.type == "cuda" and (run is step or epoch == importance_warmup(params)):
             run = cuda_graph.Replayed(step, params.batch_size, (noise, pixels), device)
         for index, batch in _batches(len(train), epoch, state.batch, params, device):
             epochs = epoch + (index + 0.5) / batches
@@ -163,15 +164,23 @@ def learning_rate(params: TrainingParams, epochs: float) -> float:
     """The rate after `epochs` epochs.
 
     one_cycle: up from 1/25 of the peak and down to 0, both as half a cosine (after Smith &
-    Topin 2018, arXiv:1708.07120).
+    Topin 2018, arXiv:1708.07120). With `importance_rate_scale` the epochs of one importance
+    sample are that cycle, and those of all start again at so many times the peak (a warm restart,
+    Loshchilov & Hutter 2017, arXiv:1608.03983).
     """
+    first, up, peak = params.epochs, params.warmup_fraction, params.learning_rate
+    warmup = importance_warmup(params)
+    if params.importance_rate_scale and 0 < warmup < params.epochs:
+        first = warmup
+        if epochs >= first:
+            epochs, first, up = epochs - first, params.epochs - first, 0.0
+            peak *= params.importance_rate_scale
     if params.schedule == "constant":
-        return params.learning_rate
-    done = epochs / params.epochs
-    up = params.warmup_fraction
+        return peak
+    done = epochs / first
     if done < up:
-        return params.learning_rate * (0.04 + 0.96 * (1 - math.cos(math.pi * done / up)) / 2)
-    return params.learning_rate * (1 + math.cos(math.pi * (done - up) / (1 - up))) / 2
+        return peak * (0.04 + 0.96 * (1 - math.cos(math.pi * done / up)) / 2)
+    return peak * (1 + math.cos(math.pi * (done - up) / (1 - up))) / 2
 
 
 @torch.no_grad()

@@ -36,6 +36,7 @@ PARAMS = training.TrainingParams(
     input_rate_scale=1.0,
     output_rate_scale=1.0,
     schedule="one_cycle",
+    importance_rate_scale=0.0,
     warmup_fraction=0.3,
     adam_beta2=0.999,
     weight_averaging=0.9,

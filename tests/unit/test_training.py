@@ -136,6 +136,48 @@ def test_one_cycle_rises_to_its_peak_and_falls_to_zero(warmup: float, peak: floa
     assert rates[top:] == sorted(rates[top:], reverse=True)
 
 
+@given(
+    st.integers(1, 9), st.floats(0.01, 2), st.floats(0, 1), st.sampled_from(["iwae", "iwae_dreg"])
+)
+def test_the_second_cycle_starts_at_its_own_peak(
+    warmup: int, scale: float, up: float, objective: str
+) -> None:
+    params = replace(PARAMS, epochs=10, importance_warmup_epochs=warmup, warmup_fraction=up)
+    second = replace(params, objective=objective, importance_rate_scale=scale)
+    alone = replace(params, epochs=warmup)
+    for epoch in (0, 0.3 * warmup, 0.9 * warmup):  # the first is a whole one of so many epochs
+        assert training.learning_rate(second, epoch) == training.learning_rate(alone, epoch)
+    peak = second.learning_rate * scale
+    rest = [warmup + (10 - warmup) * part / 8 for part in range(9)]
+    rates = [training.learning_rate(second, epoch) for epoch in rest]
+    assert rates[0] == pytest.approx(peak)
+    assert rates[4] == pytest.approx(peak / 2)
+    assert rates[8] == pytest.approx(0, abs=1e-9 * peak)
+    assert rates == sorted(rates, reverse=True)
+    constant = replace(second, schedule="constant")
+    assert training.learning_rate(constant, warmup - 0.5) == params.learning_rate
+    assert training.learning_rate(constant, warmup + 0.5) == pytest.approx(peak)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"importance_rate_scale": 0.0},
+        {"objective": "elbo"},
+        {"importance_warmup_epochs": 0},
+        {"importance_warmup_epochs": 10},
+        {"importance_warmup_epochs": 99},
+    ],
+)
+def test_there_is_one_cycle_where_the_samples_do_not_change(change: dict[str, object]) -> None:
+    params = replace(PARAMS, epochs=10)
+    two = replace(params, objective="iwae", importance_warmup_epochs=6, importance_rate_scale=0.5)
+    same = replace(two, **change)  # type: ignore[arg-type]
+    for epoch in (0.5, 3.0, 6.5, 9.5):
+        assert training.learning_rate(same, epoch) == training.learning_rate(params, epoch)
+    assert training.learning_rate(two, 6.5) != training.learning_rate(params, 6.5)
+
+
 @given(st.floats(0, 100), st.floats(0, 20), st.floats(0, 50))
 def test_kl_warm_up_is_linear_and_ends_at_beta(beta: float, warmup: float, epoch: float) -> None:
     params = replace(PARAMS, beta=beta, kl_warmup_epochs=warmup)
