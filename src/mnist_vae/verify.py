@@ -50,10 +50,11 @@ def verify(root: Path, revision: str, folder: Path | None = None) -> tuple[int, 
     if committed.problem:
         raise PipelineError(f"{revision}: {committed.problem}; run `dvc repro` and commit first")
     with tempfile.TemporaryDirectory(prefix="verify-", dir=folder) as name:
-        clone = Path(name) / "project"
-        _run(["git", "clone", "--quiet", "--no-checkout", str(root), str(clone)], root)
-        _run(["git", "fetch", "--quiet", str(root), commit], clone)
-        _run(["git", "checkout", "--quiet", "--detach", commit], clone)
+        whole, top = Path(name) / "project", repository.git("rev-parse", "--show-toplevel")
+        _run(["git", "clone", "--quiet", "--no-checkout", top, str(whole)], root)
+        _run(["git", "fetch", "--quiet", top, commit], whole)
+        _run(["git", "checkout", "--quiet", "--detach", commit], whole)
+        clone = whole / repository.prefix
         _run(["dvc", "repro", "--force", "--no-run-cache", "plots"], clone, _environment(root))
         stages = contents.producers(contents.workspace(clone))
         again = contents.load(contents.workspace(clone)).outputs
@@ -68,7 +69,8 @@ def verify(root: Path, revision: str, folder: Path | None = None) -> tuple[int, 
 
 def _environment(root: Path) -> dict[str, str]:
     """Ours, less what DVC sets for a stage's command, and without the live view in MLflow."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
+    of_a_stage = ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_")
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(of_a_stage)}
     ours["MNIST_VAE_LIVE"] = "off"
     mirror = ours.get("MNIST_MIRROR", "")
     if mirror and "://" not in mirror:  # the clone is elsewhere

@@ -1,6 +1,9 @@
 """MLflow is never in the way of training, nothing stays RUNNING, and `track` fills every gap."""
 
+import json
 import os
+import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -290,3 +293,63 @@ def test_a_full_disk_is_one_warning_and_track_fills_the_gap(
         assert len(store_view.runs(disk)) == 2
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_an_experiment_survives_a_server_that_is_down(copied: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+    options = ("--temp", "--name", "night", "-S", "plot_dpi=62")
+    output = copied.dvc("exp", "run", *options, MLFLOW_TRACKING_URI=uri)
+    assert "warning: MLFLOW_TRACKING_URI http://127.0.0.1:" in output
+    assert "once it works, `make rebuild` makes the run" in output
+    assert "night" in copied.dvc("exp", "list")
+    assert len(store_view.runs(copied.folder)) == 1
+    copied.command("rebuild")
+    assert "night" in {name.split(" · ")[-1] for name in store_view.by_name(copied.folder)}
+
+
+def test_rebuild_leaves_the_run_of_an_experiment_on_its_way_home(
+    copied: Project, tmp_path: Path
+) -> None:
+    """Its pipeline has ended in a workspace of its own, and DVC has not made its ref yet."""
+    elsewhere = copied.copy(tmp_path / "elsewhere")
+    elsewhere.set(plot_dpi=63)
+    elsewhere.dvc("repro", "plots")
+    stage = {"DVC_ROOT": str(copied.folder), "DVC_EXP_NAME": "late"}
+    stage |= {"DVC_EXP_BASELINE_REV": copied.git("rev-parse", "HEAD")}
+    elsewhere.run("python", "-m", "stages.track", **stage)
+    assert len(store_view.runs(copied.folder)) == 2
+    note = copied.folder / ".dvc/tmp/exps/standalone/run/abc/abc.run"
+    note.parent.mkdir(parents=True)
+    state = {"name": "late", "root_dir": str(elsewhere.folder)}
+    note.write_text(json.dumps({**state, "status": 3}))
+    assert "removed" not in copied.command("rebuild")
+    assert len(store_view.runs(copied.folder)) == 2
+    note.write_text(json.dumps({**state, "status": 6}))  # it is home, and was removed
+    assert "removed, since no experiment has it" in copied.command("rebuild")
+    assert len(store_view.runs(copied.folder)) == 1
+
+
+def test_a_remote_that_cannot_be_used_is_named_and_the_rest_goes_on(copied: Project) -> None:
+    copied.dvc("remote", "add", "--default", "cloud", "s3://bucket/folder")  # no plugin for it
+    copied.commit("remote")
+    (copied.folder / "mlflow.db").unlink()
+    output = copied.command("rebuild")
+    assert "Traceback" not in output
+    (run,) = store_view.runs(copied.folder).values()
+    assert "plots/manifold.png" in run.artifacts  # from DVC's cache
+    assert set(run.models) == {"vae", "decoder"}
+    lock = (copied.folder / "dvc.lock").read_text()
+    md5 = re.search(r"path: plots/manifold.png\n.*\n +md5: (\w+)", lock)
+    assert md5
+    cache = Path(copied.dvc("cache", "dir").strip()) / "files/md5"
+    copied.dvc("config", "--local", "cache.dir", str(copied.folder / "own cache"))
+    shutil.copytree(cache, copied.folder / "own cache/files/md5")
+    (copied.folder / "own cache/files/md5" / md5[1][:2] / md5[1][2:]).unlink()
+    (copied.folder / "plots/manifold.png").unlink()
+    (copied.folder / "mlflow.db").unlink()
+    output = copied.command("rebuild")
+    assert output.count("DVC's remote: ") == 1
+    assert "plots/manifold.png is gone from DVC's cache and remotes" in output
+    assert "metrics/history.csv is gone" not in output
+    assert "Traceback" not in output

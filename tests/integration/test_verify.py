@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 from tests.integration.sandbox import Project
@@ -56,3 +58,17 @@ def test_what_cannot_be_verified_is_said(reproduced: Project, tmp_path: Path) ->
     copy.set(epochs=3)
     copy.commit("not run")
     assert "dvc.lock holds another epochs (stage train)" in copy.command("verify", fails=True)
+
+
+def test_a_project_in_a_folder_of_its_repository(reproduced: Project, tmp_path: Path) -> None:
+    copy = reproduced.copy(tmp_path / "whole/inner project")
+    shutil.rmtree(copy.folder / ".git")
+    subprocess.run(["git", "init", "--quiet", str(copy.folder.parent)], check=True)
+    copy.git("config", "user.name", "Ada")
+    copy.git("config", "user.email", "ada@example.org")
+    copy.commit("results")
+    output = copy.command("verify", TMPDIR=str(tmp_path), DVC_SITE_CACHE_DIR=str(tmp_path / "site"))
+    assert "identical: all 18 outputs of HEAD, byte for byte" in output
+    assert (tmp_path / "site").is_dir()  # the user's own setting holds
+    copy.command("rebuild")
+    assert "1 experiments, each with its run" in copy.command("rebuild")

@@ -160,3 +160,17 @@ def test_a_metric_without_direction_is_refused() -> None:
     for name in ("test_rate", "test_elbo_se", "active_units", "test_iwae_5000_minus_elbo"):
         with pytest.raises(PipelineError, match="which of two models is better"):
             champion.direction(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("params_yaml", ("beta: 1.0", "beta: 2024-01-01")),
+        ("dvc_yaml", ("deps: [train.py]", "deps:")),
+        ("dvc_yaml", ("deps: [train.py]", "deps: [3]")),
+        ("dvc_lock", ("stages:", "stages: 3\nother:")),
+    ],
+)
+def test_another_layout_is_an_error_of_one_line(name: str, change: tuple[str, str]) -> None:
+    with pytest.raises(PipelineError, match="holds what does not belong there"):
+        load(**{name: change})

@@ -1,13 +1,16 @@
 """What Git says, and that a Git which fails is not taken for one that holds nothing."""
 
+import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from dvc.repo.experiments.executor.base import TaskStatus
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.tracking import origins
-from mnist_vae.tracking.repository import Repository
+from mnist_vae.tracking.repository import FAILED, Repository
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -64,3 +67,66 @@ def test_a_commit_of_another_layout_is_passed_over(folder: Path) -> None:
     found = [content.problem for _, content in origins.discover(repository)]
     repository.close()
     assert found == ["dvc.lock has no stage a: the pipeline has not run to its end"]
+
+
+def test_results_that_a_merge_did_not_take_are_still_there(folder: Path) -> None:
+    first = commit(folder, dvc_lock="1")
+    git(folder, "checkout", "--quiet", "-b", "feature")
+    theirs = commit(folder, dvc_lock="feature")
+    git(folder, "checkout", "--quiet", "main")
+    ours = commit(folder, dvc_lock="main")
+    git(folder, "checkout", "--quiet", "feature")
+    git(folder, "merge", "--quiet", "--strategy=ours", "--message", "one", "main")
+    git(folder, "checkout", "--quiet", "main")
+    git(folder, "merge", "--quiet", "--ff-only", "feature")
+    git(folder, "branch", "--delete", "feature")
+    last = commit(folder, other="1")
+    assert {first, theirs, ours, last} <= set(Repository(folder).commits())
+
+
+def test_a_commit_that_adds_only_the_parameters_counts(folder: Path) -> None:
+    commit(folder, dvc_lock="1")
+    second = commit(folder, params_yaml="seed: 1")
+    third = commit(folder, other="1")
+    assert second in Repository(folder).commits()
+    assert commit(folder, another="1") != third
+    assert third not in Repository(folder).commits()
+
+
+def test_a_signature_is_not_read_for_what_was_asked(folder: Path) -> None:
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("signing needs ssh-keygen")
+    key = folder / "key"
+    make_key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
+    subprocess.run(make_key, check=True, capture_output=True)
+    settings = {"gpg.format": "ssh", "user.signingkey": str(key), "commit.gpgsign": "true"}
+    (folder / "signers").write_text(f"ada@example.org {key.with_suffix('.pub').read_text()}")
+    settings |= {"gpg.ssh.allowedSignersFile": str(folder / "signers")}
+    for name, value in (settings | {"log.showSignature": "true"}).items():
+        git(folder, "config", name, value)
+    commit(folder, dvc_lock="1")
+    assert "signature" in git(folder, "show", "-s", "--format=%an")
+    assert Repository(folder).git("show", "-s", "--format=%an") == "Ada"
+
+
+def test_experiments_on_their_way_home_are_known_by_name(folder: Path) -> None:
+    """In files as DVC writes them."""
+    notes = {
+        "run/a/a.run": {"name": "trains", "status": 2, "root_dir": str(folder)},
+        "standalone/run/b/b.run": {"name": "pushes", "status": 3, "root_dir": str(folder)},
+        "run/c/c.run": {"name": "failed", "status": 4, "root_dir": str(folder)},
+        "run/d/d.run": {"name": "home", "status": 6, "root_dir": str(folder)},
+        "run/e/e.run": {"name": "gone", "status": 2, "root_dir": str(folder / "no such")},
+        "run/f/f.run": ["of another version"],
+    }
+    for path, note in notes.items():
+        file = folder / ".dvc/tmp/exps" / path
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(note))
+    (folder / ".dvc/tmp/exps/run/f/half.run").write_text('{"name": ')
+    assert Repository(folder).running() == {"trains", "pushes"}
+
+
+def test_dvc_numbers_its_states_as_we_read_them() -> None:
+    assert TaskStatus.RUNNING < TaskStatus.SUCCESS < FAILED == TaskStatus.FAILED
+    assert TaskStatus.FAILED < TaskStatus.FINISHED

@@ -7,7 +7,8 @@ is one MLflow run, under however many names the experiment stands in Git.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -66,10 +67,24 @@ def workspace(folder: Path) -> Read:
     return read
 
 
+@contextmanager
+def _like_ours() -> Iterator[None]:
+    """Turn what comes of files of another layout into a PipelineError."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError) as error:
+        raise PipelineError(
+            "params.yaml, dvc.yaml or dvc.lock holds what does not belong there "
+            f"({type(error).__name__}: {error})"
+        ) from None
+
+
+@_like_ours()
 def load(read: Read) -> Content:
     """The content that `read` gives access to.
 
-    Raises PipelineError if params.yaml or dvc.yaml is missing or cannot be read.
+    Raises PipelineError if params.yaml or dvc.yaml is missing, cannot be read or has another
+    layout.
     """
     content = load_inputs(read)
     stages = _stages(read)
@@ -93,6 +108,7 @@ def for_run(content: Content) -> Content:
     return replace(content, problem=f"its pipeline has no {lacking[0]}", outputs={})
 
 
+@_like_ours()
 def load_inputs(read: Read) -> Content:
     """As `load`, without a look at dvc.lock: all that is known when training starts."""
     params, stages = _yaml(read, "params.yaml"), _stages(read)

@@ -5,8 +5,10 @@ never blocks, so that nothing about MLflow can slow it down or stop it. What the
 the stage `track` adds. MNIST_VAE_LIVE=off turns the live view off.
 """
 
+import hashlib
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from pathlib import Path
 from mnist_vae.tracking.repository import Repository, root
 
 SWITCH = "MNIST_VAE_LIVE"
+CLONE = "env.clone"  # the tag that says which clone trains: machine and folder
 
 
 class Tracker:
@@ -122,7 +125,9 @@ def _beginning(environment: Mapping[str, str]) -> dict[str, object]:
     repository = Repository(root())
     begun = content.load_inputs(content.workspace(Path.cwd()))
     places = origins.of(repository, begun, (), current=True)
-    tags = {**origins.tags(repository, begun, places), **environment}
+    place = f"{platform.node()}:{repository.folder}"
+    clone = {CLONE: hashlib.sha256(place.encode()).hexdigest()[:12]}
+    tags = {**origins.tags(repository, begun, places), **environment, **clone}
     repository.close()
     return {
         "params": begun.params,

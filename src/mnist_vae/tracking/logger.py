@@ -19,6 +19,7 @@ from typing import Any
 from mnist_vae.tracking import runs
 from mnist_vae.tracking import store as stores
 from mnist_vae.tracking.content import Content
+from mnist_vae.tracking.live import CLONE
 from mnist_vae.tracking.runs import Curves
 from mnist_vae.tracking.store import Store
 
@@ -91,9 +92,16 @@ def _system_metrics(run_id: str) -> Iterator[None]:
 
 
 def _begin(store: Store, content: Content, tags: Mapping[str, str], start: int) -> str:
-    """The run to continue, or a new one. One with results stays as it is."""
+    """The run to continue, or a new one. One with results stays as it is.
+
+    One that another clone is training is not ours to continue: its curves would be there twice.
+    """
     with store.lock(content.key):
-        found = runs.of_key(store, content.key)
+        found = [
+            run
+            for run in runs.of_key(store, content.key)
+            if run.info.status != "RUNNING" or run.data.tags.get(CLONE) == tags[CLONE]
+        ]
         complete = [run for run in found if "dvc.results" in run.data.tags]
         run = next(iter(complete or found), None) or runs.create(store, content, tags, start)
         if not complete and run.info.status != "RUNNING":  # goes on, maybe elsewhere

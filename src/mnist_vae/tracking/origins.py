@@ -13,8 +13,6 @@ from mnist_vae.tracking import content as contents
 from mnist_vae.tracking.content import Content
 from mnist_vae.tracking.repository import Experiment, Repository
 
-UNLIKE_OURS = (PipelineError, AttributeError, KeyError, TypeError)  # files of another layout
-
 
 @dataclass(frozen=True)
 class Origin:
@@ -128,14 +126,14 @@ def tags(repository: Repository, content: Content, origins: Sequence[Origin]) ->
 def _at(repository: Repository, commit: str) -> Content | None:
     try:
         return contents.for_run(contents.load(lambda path: repository.read(commit, path)))
-    except UNLIKE_OURS:
+    except PipelineError:
         return None
 
 
 def _inputs_at(repository: Repository, commit: str) -> Content | None:
     try:
         return contents.load_inputs(lambda path: repository.read(commit, path))
-    except UNLIKE_OURS:
+    except PipelineError:
         return None
 
 

@@ -7,6 +7,7 @@ that training left unfinished, and whatever a store that was down has missed.
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from mnist_vae.tracking.store import Store, errors, file_lock, open_store
 
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
+    from dvc_data.hashfile.db import HashFileDB
     from mlflow.entities import Run
 
 EVALUATION = 24 * 3600 * 1000  # milliseconds that an experiment can take after its training
@@ -45,6 +47,7 @@ def rebuild(prune: bool) -> Iterator[str]:
     places, workspace = _places(repository, committed)
     store = open_store(repository.folder)
     kept: dict[str, str] = {}
+    said: dict[str, None] = {}  # why remotes give nothing, each reason once
     with errors(store.uri):
         for place in places:
             where = origins.of(repository, place.content, place.commits, place.current)
@@ -55,7 +58,7 @@ def rebuild(prune: bool) -> Iterator[str]:
                     place.content,
                     tags,
                     origins.primary(where).repeat,
-                    _from_history(repository, place, Path(folder)),
+                    _from_history(repository, place, Path(folder), said),
                     _moment(repository, place),
                 )
             kept[outcome.run_id] = tags["mlflow.runName"]
@@ -63,6 +66,7 @@ def rebuild(prune: bool) -> Iterator[str]:
                 yield f"{tags['mlflow.runName']}: added {', '.join(outcome.added)}"
             for path in outcome.gone:
                 yield f"{tags['mlflow.runName']}: {path} is gone from DVC's cache and remotes"
+        yield from (f"DVC's remote: {reason}" for reason in said)
         yield from _tidy(store, kept, workspace, prune)
     yield from _without_results(repository, committed)
     repository.close()
@@ -88,8 +92,13 @@ def _places(
     return list(places.values()), workspace
 
 
-def _from_history(repository: Repository, place: _Place, folder: Path) -> upsert.Fetch:
-    """Give files from Git, or else from DVC's cache or remotes, through copies in `folder`."""
+def _from_history(
+    repository: Repository, place: _Place, folder: Path, said: dict[str, None]
+) -> upsert.Fetch:
+    """Give files from Git, or else from DVC's cache or remotes, through copies in `folder`.
+
+    What is wrong with a remote itself is put into `said`.
+    """
     commit = place.commits[-1] if place.commits else None
     outputs: list[DVCFileSystem] = []  # opened once, and only if something is missing
 
@@ -104,6 +113,12 @@ def _from_history(repository: Repository, place: _Place, folder: Path) -> upsert
         if found is not None:
             copy.write_bytes(found)
             return copy
+        md5 = place.content.outputs.get(path, "none")
+        cached = Path(_cache(repository.folder).oid_to_path(md5))
+        if cached.is_file():
+            if not copy.exists():
+                copy.symlink_to(cached)
+            return copy
         from dvc.exceptions import DvcException
 
         try:
@@ -111,9 +126,21 @@ def _from_history(repository: Repository, place: _Place, folder: Path) -> upsert
             outputs[0].get_file(path, str(copy))
         except (OSError, DvcException):
             return None
+        except Exception as error:  # of the remote's own library: no plugin, no password
+            said[" ".join(str(error).split())] = None
+            return None
         return copy
 
     return fetch
+
+
+@cache
+def _cache(folder: Path) -> "HashFileDB":
+    """DVC's cache of the project; it needs no remote, which may be out of order."""
+    from dvc.repo import Repo
+
+    with Repo(str(folder)) as repo:
+        return repo.cache.local
 
 
 def _outputs(folder: Path, commit: str | None) -> "DVCFileSystem":
@@ -151,9 +178,13 @@ def _tidy(
                 yield f"{name}: was left RUNNING, is KILLED"
         else:
             doomed.append(run)
-    held = _held(store.root) if doomed else set()  # by now: experiments end at any time
+    # By now: experiments end at any time, and come home some time after their end.
+    running = Repository(store.root).running() if doomed else set()
+    held = _held(store.root) if doomed else set()
     for run in doomed:
-        if (run.data.tags["dvc.key"], run.data.tags.get("dvc.results")) not in held:
+        tags = run.data.tags
+        known = (tags["dvc.key"], tags.get("dvc.results")) in held
+        if not known and not running & set(tags.get("dvc.exp.name", "").split(", ")):
             runs.remove(store, run.info.run_id)
             yield f"{run.info.run_name}: removed, since no experiment has it"
     if unknown:

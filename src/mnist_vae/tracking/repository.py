@@ -1,5 +1,6 @@
 """The project's Git repository, by plain git commands: files, refs and commits."""
 
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from mnist_vae.errors import PipelineError
 
+FAILED = 4  # of DVC's numbers for the state of an experiment; above it there is no unfinished one
 _EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
 
 
@@ -48,8 +50,9 @@ class Repository:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     def _run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        plain = ("-c", "log.showSignature=false")  # which would write into what we read
         return subprocess.run(
-            ["git", *arguments], cwd=self.folder, capture_output=True, encoding="utf-8"
+            ["git", *plain, *arguments], cwd=self.folder, capture_output=True, encoding="utf-8"
         )
 
     def _lines(self, *arguments: str) -> list[str]:
@@ -74,7 +77,8 @@ class Repository:
         )
 
     @cached_property
-    def _prefix(self) -> str:
+    def prefix(self) -> str:
+        """The project's folder inside the repository, with a slash; empty where it is all of it."""
         return self.git("rev-parse", "--show-prefix")
 
     def read(self, commit: str, path: str) -> bytes | None:
@@ -82,7 +86,7 @@ class Repository:
         stdin, stdout = self._batch.stdin, self._batch.stdout
         if stdin is None or stdout is None:  # never: they are pipes
             return None
-        stdin.write(f"{commit}:{self._prefix}{path}\n".encode())
+        stdin.write(f"{commit}:{self.prefix}{path}\n".encode())
         stdin.flush()
         header = stdout.readline().split()
         if len(header) != 3 or header[-1] == b"missing":  # "<what was asked> missing"
@@ -125,6 +129,23 @@ class Repository:
                 found.append(Experiment(match[3], commit, match[1] + match[2]))
         return found
 
+    def running(self) -> set[str]:
+        """Names of experiments in workspaces of their own that DVC has not brought home yet.
+
+        From DVC's notes on them; between a pipeline's end and its ref in this repository there are
+        seconds, with a slow push minutes.
+        """
+        names = set()
+        for kind in ("run", "standalone/run"):
+            for file in (self.folder / ".dvc/tmp/exps" / kind).glob("*/*.run"):
+                try:
+                    note = json.loads(file.read_text(encoding="utf-8"))
+                    if note["status"] < FAILED and Path(note["root_dir"]).is_dir():
+                        names.add(str(note["name"]))
+                except (OSError, ValueError, KeyError, TypeError):
+                    continue  # being written, or of another version of DVC
+        return names
+
     def labels(self) -> dict[str, list[str]]:
         """Local branches and tags by the commit that they point at."""
         names: dict[str, list[str]] = {}
@@ -135,11 +156,15 @@ class Repository:
         return names
 
     def commits(self) -> list[str]:
-        """HEAD, tips of branches and tags, and all older commits that changed dvc.lock."""
+        """HEAD, tips of branches and tags, and all older commits that changed results or params.
+
+        Of all sides of a merge, also of one whose results it did not take.
+        """
         head = ["HEAD"] if self.commit("HEAD") else []  # not before a branch's first commit
         everything = (*head, "--branches", "--tags", "--remotes")
         tips = self._lines("rev-list", "--no-walk", *everything)
-        return list(dict.fromkeys(tips + self._lines("rev-list", *everything, "--", "dvc.lock")))
+        changed = ("rev-list", "--full-history", *everything, "--", "dvc.lock", "params.yaml")
+        return list(dict.fromkeys(tips + self._lines(*changed)))
 
     def url(self) -> str:
         """The address of the remote `origin`, without user and password; empty if none."""

@@ -7,7 +7,7 @@ import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -24,12 +24,17 @@ if TYPE_CHECKING:
 EXPERIMENT = "mnist-vae"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlflow-artifacts"
+DATABASES = ("postgresql", "mysql", "mssql", "sqlite")  # of MLflow's kinds of address
 SETTINGS = {  # unless the user has set them
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # not 7, which takes minutes to fail
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+
+
+class StoreError(PipelineError):
+    """The MLflow store cannot be reached, opened or written."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Store:
 
     @contextmanager
     def lock(self, name: str, timeout: float = 60) -> Iterator[None]:
-        """One process at a time on this machine; PipelineError if another holds it too long."""
+        """One process at a time on this machine; StoreError if another holds it too long."""
         with file_lock(self.root, name, timeout):
             yield
 
@@ -62,7 +67,8 @@ class Store:
 def open_store(root: Path) -> Store:
     """Open the store, made with its experiment if need be.
 
-    Raises PipelineError, one line, if it cannot be reached, opened or written.
+    Raises StoreError, one line, if it cannot be reached, opened or written, PipelineError if its
+    address is none.
     """
     uri = _uri(root)
     for name, value in SETTINGS.items():
@@ -74,7 +80,10 @@ def open_store(root: Path) -> Store:
         _check_reachable(uri)
     import mlflow  # takes seconds, on a busy machine a minute: not inside the lock
 
-    with errors(uri), file_lock(root, "store"):  # several at once on a fresh database crash
+    # Several at once on a fresh database crash. On a made one, nobody waits for a process that
+    # opens it at a low priority.
+    alone = nullcontext() if _is_made(uri) else file_lock(root, "store")
+    with errors(uri), alone:
         for logger in ("mlflow", "alembic"):  # a fault is told once, by `errors`
             logging.getLogger(logger).setLevel(logging.CRITICAL)
         mlflow.set_tracking_uri(uri)
@@ -85,7 +94,7 @@ def open_store(root: Path) -> Store:
 
 @contextmanager
 def errors(uri: str) -> Iterator[None]:
-    """Turn a fault of MLflow or its store into a PipelineError of one line."""
+    """Turn a fault of MLflow or its store into a StoreError of one line."""
     try:
         yield
     except Exception as error:
@@ -94,10 +103,8 @@ def errors(uri: str) -> Iterator[None]:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         # SQLAlchemy writes where it was before what the database said: "(sqlite3.Error) ..."
         said = next((line for line in lines if re.match(r"\(\w+(\.\w+)+\) ", line)), lines[0])
-        raise PipelineError(
-            f"MLflow store {hide_password(uri)}: {said}; "
-            "once it works, `dvc repro track` or `make rebuild` adds what is missing"
-        ) from error
+        said = re.sub(r"//[^/@\s]*@", "//", said)  # user and password, in MLflow's own words
+        raise StoreError(f"MLflow store {hide_password(uri)}: {said}") from error
 
 
 def _is_fault(error: Exception) -> bool:
@@ -121,7 +128,7 @@ def hide_password(uri: str) -> str:
 def file_lock(root: Path, name: str, timeout: float = 60) -> Iterator[None]:
     """A lock among all processes of this project on this machine.
 
-    Raises PipelineError if another process holds it for longer than `timeout` seconds.
+    Raises StoreError if another process holds it for longer than `timeout` seconds.
     """
     if not (root / ".dvc").is_dir():
         raise PipelineError(f"{root} is no DVC project (any more)")
@@ -131,7 +138,7 @@ def file_lock(root: Path, name: str, timeout: float = 60) -> Iterator[None]:
         with FileLock(folder / f"{name}.lock", timeout=timeout):
             yield
     except Timeout:
-        raise PipelineError(
+        raise StoreError(
             f"another process has been using the MLflow store for {timeout:.0f} s"
         ) from None
 
@@ -155,7 +162,23 @@ def _check_database(path: Path) -> None:
             database.execute("BEGIN IMMEDIATE")
             database.rollback()
     except sqlite3.Error as error:
-        raise PipelineError(f"MLflow store {path}: {error}") from None
+        raise StoreError(f"MLflow store {path}: {error}") from None
+
+
+def _is_made(uri: str) -> bool:
+    """Is it a database with our experiment in it?"""
+    if not uri.startswith("sqlite:///"):
+        return False
+    query = "SELECT 1 FROM experiments WHERE name = ?"
+    try:
+        with closing(sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=10)) as database:
+            return database.execute(query, (_name(),)).fetchone() is not None
+    except sqlite3.Error:  # no such table yet
+        return False
+
+
+def _name() -> str:
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
 
 
 def _check_reachable(uri: str) -> None:
@@ -171,22 +194,25 @@ def _check_reachable(uri: str) -> None:
         reason = getattr(error, "reason", error)
         if "certificate" not in str(reason).lower():  # MLflow has settings for those
             said = str(reason).strip() or type(reason).__name__
-            raise PipelineError(f"MLFLOW_TRACKING_URI {shown} does not answer: {said}") from None
+            raise StoreError(f"MLFLOW_TRACKING_URI {shown} does not answer: {said}") from None
 
 
 def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-    location = None  # a server decides
-    if uri.startswith("sqlite:"):
+    name, location = _name(), None  # a server decides
+    if uri.startswith("sqlite:///"):
         location = (Path(uri.removeprefix("sqlite:///")).parent / ARTIFACTS).as_uri()
+    elif uri.startswith(DATABASES):  # or else MLflow takes the current folder
+        location = (root / ARTIFACTS).as_uri()
     found = client.get_experiment_by_name(name)
     if found is None:
         tags = {"mlflow.experimentKind": "custom_model_development"}
         return str(client.create_experiment(name, location, tags))
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
-    if location and found.artifact_location != location:
-        _relocate(Path(uri.removeprefix("sqlite:///")), found.artifact_location, location)
+    old = found.artifact_location
+    beside = old.startswith("file:") and old.endswith(f"/{ARTIFACTS}")  # any other was chosen
+    if uri.startswith("sqlite:///") and location and old != location and beside:
+        _relocate(Path(uri.removeprefix("sqlite:///")), old, location)
     return str(found.experiment_id)
 
 

@@ -1,0 +1,117 @@
+"""The store: where its files lie, who may open it when, and what its faults give away."""
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from mnist_vae.tracking import logger, runs, store
+from mnist_vae.tracking.content import Content
+from mnist_vae.tracking.live import CLONE
+from mnist_vae.tracking.store import StoreError
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SQLAlchemy's pool in our process
+]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+    folder = tmp_path / "project"
+    (folder / ".dvc").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)  # as in a temporary workspace, which goes away
+    yield folder
+    mlflow.set_tracking_uri("")
+
+
+def open_store(project: Path, uri: str = "") -> store.Store:
+    """As in a new process: MLflow puts the last address into the environment."""
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    try:
+        return store.open_store(project)
+    finally:
+        del os.environ["MLFLOW_TRACKING_URI"]
+
+
+def location(opened: store.Store) -> str:
+    return str(opened.client.get_experiment(opened.experiment_id).artifact_location)
+
+
+def test_files_lie_beside_the_database_and_never_in_the_current_folder(
+    project: Path, tmp_path: Path
+) -> None:
+    assert location(open_store(project)) == (project / "mlflow-artifacts").as_uri()
+    (tmp_path / "team").mkdir()
+    team = open_store(project, f"sqlite:///{tmp_path}/team/a.db")
+    assert location(team) == (tmp_path / "team/mlflow-artifacts").as_uri()
+    other = open_store(project, f"sqlite+pysqlite:///{tmp_path}/b.db")
+    assert location(other) == (project / "mlflow-artifacts").as_uri()
+
+
+def test_only_the_place_beside_the_database_moves_with_it(project: Path) -> None:
+    uri = f"sqlite:///{project / 'mlflow.db'}"
+    chosen = MlflowClient(uri).create_experiment(store.EXPERIMENT, "mlflow-artifacts:/1")
+    opened = open_store(project)  # as `mlflow server` on this database has made it
+    assert opened.experiment_id == chosen
+    assert location(opened) == "mlflow-artifacts:/1"
+    moved = project.rename(project.with_name("moved"))
+    assert location(open_store(moved)) == "mlflow-artifacts:/1"
+
+
+def test_a_moved_project_takes_its_files_along(project: Path) -> None:
+    open_store(project)
+    moved = project.rename(project.with_name("moved_to 100"))
+    assert location(open_store(moved)) == (moved / "mlflow-artifacts").as_uri()
+
+
+def test_nobody_waits_for_another_who_opens_a_store_that_is_made(project: Path) -> None:
+    open_store(project)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store.file_lock(project, "store"):
+            held.set()
+            done.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(10)
+    try:
+        assert open_store(project).experiment_id
+        busy = pytest.raises(StoreError, match="another process has been using the MLflow store")
+        with busy, store.file_lock(project, "store", timeout=0.1):
+            pass
+    finally:
+        done.set()
+        holder.join()
+
+
+def test_a_fault_gives_no_password_away() -> None:
+    uri = "http://ada:secret@127.0.0.1:1"
+    said = f"API request to {uri}/api/2.0/mlflow failed with exception HTTPConnectionPool"
+    with pytest.raises(StoreError) as fault, store.errors(uri):
+        raise MlflowException(said)
+    assert "secret" not in str(fault.value)
+    assert "API request to http://127.0.0.1:1/api/2.0/mlflow failed" in str(fault.value)
+
+
+def test_a_run_that_another_clone_is_training_is_not_continued(project: Path) -> None:
+    opened = open_store(project)
+    content = Content({"likelihood": "greyscale"}, "code", "key", {}, "")
+    tags = {"dvc.key": "key", "mlflow.runName": "one"}
+    ours, theirs = ({**tags, CLONE: clone} for clone in ("ours", "theirs"))
+    first = logger._begin(opened, content, theirs, 1)
+    second = logger._begin(opened, content, ours, 2)
+    assert first != second
+    assert logger._begin(opened, content, ours, 3) == second  # goes on after a crash
+    opened.client.set_terminated(first, "KILLED")
+    opened.client.set_terminated(second, "KILLED")
+    assert logger._begin(opened, content, ours, 4) == first  # nobody's now: the oldest
+    assert {run.info.run_id for run in runs.of_key(opened, "key")} == {first, second}
