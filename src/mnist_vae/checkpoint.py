@@ -127,8 +127,8 @@ class Checkpoint:
         optimizer: torch.optim.Optimizer,
         state: State,
         generators: Sequence[torch.Generator],
-    ) -> None:
-        """Write weights, Adam's moments, generators and sums, atomically.
+    ) -> bool:
+        """Write weights, Adam's moments, generators and sums, atomically; was it done?
 
         A diverged state is not saved: the last good checkpoint stays. A checkpoint that cannot
         be written is a warning: it is there to help, never to hinder.
@@ -140,7 +140,7 @@ class Checkpoint:
             for name, tensor in model.state_dict().items()
         }
         if not all(tensor.isfinite().all() for tensor in (state.sums, *arrays.values())):
-            return
+            return False
         for index, moments in optimizer.state_dict()["state"].items():
             arrays |= {f"adam/{index}/{name}": tensor for name, tensor in moments.items()}
         arrays["sums"] = state.sums
@@ -158,6 +158,8 @@ class Checkpoint:
                 reason = f"{error.strerror}: {self.path}"
                 print(f"warning: no checkpoint written ({reason})", file=sys.stderr)
             self._warned = True
+            return False
+        return True
 
     def restore(
         self, models: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer

@@ -21,8 +21,9 @@ def run(main: Callable[[], None]) -> NoReturn:
         where = f": {error.filename}" if error.filename else ""
         sys.exit(f"error: {error.strerror}{where}")
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "allocate" not in str(error):
-            raise  # torch's own kinds of no memory, of CPU and GPU, say so in words only
+        full = ("allocate", "out of memory")  # torch's own kinds, of CPU and GPU, have only words
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in full):
+            raise
         sys.exit("error: out of memory; lower batch_size, importance_samples or hidden_sizes")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -129,7 +129,8 @@ def log_likelihood(
     bound (N,): the ELBO of each image. Each tighter figure comes with its distance to the ones
     below it, with a standard error of its own: the images' differences vary less than they do.
 
-    Raises PipelineError if quadrature is asked for with other than two latent units.
+    Raises PipelineError if quadrature is asked for with other than two latent units, or with a
+    grid that is far too coarse.
     """
     if params.quadrature_points and model.params.latent_dim != 2:
         raise PipelineError(
@@ -145,6 +146,12 @@ def log_likelihood(
         )
     if params.quadrature_points:
         exact = marginal.quadrature(model, x, params.quadrature_points, params.quadrature_extent)
+        if not math.isfinite(exact.resolution):
+            raise PipelineError(
+                f"a grid with quadrature_points {params.quadrature_points} and quadrature_extent "
+                f"{params.quadrature_extent:g} misses the latent codes of some images altogether; "
+                "take more points"
+            )
         figures["log_px"] = exact.log_px
         metrics["quadrature_truncation"] = exact.truncation
         metrics["quadrature_resolution"] = exact.resolution

@@ -73,8 +73,8 @@ def fit(
     Training goes on from `checkpoint` if that holds a state, and ends with the same bytes as
     without the interruption. `on_step` gets the number of steps done, `on_epoch` the history.
 
-    Raises PipelineError when the objective is out of all bounds, Interrupted when a signal asked to
-    stop.
+    Raises PipelineError when the objective or validation's ELBO is out of all bounds, Interrupted
+    when a signal asked to stop.
     """
     device = next(model.parameters()).device
     train, validation = train.to(device), validation.to(device)
@@ -127,20 +127,18 @@ def fit(
             on_step(done)
             stop = checkpoint.stop_requested()  # asked once: what stops us is saved
             if stop or checkpoint.due():
-                checkpoint.save(models, optimizer, state, (noise, pixels))
-            if stop:
-                raise Interrupted(
-                    f"stopped by {stop} in epoch {epoch + 1}; the next `dvc repro` or "
-                    "`dvc exp run` goes on from here"
-                )
+                saved = checkpoint.save(models, optimizer, state, (noise, pixels))
+                if stop:
+                    where = "from here" if saved else "from an earlier checkpoint or starts over"
+                    raise Interrupted(
+                        f"stopped by {stop} in epoch {epoch + 1}; the next `dvc repro` or "
+                        f"`dvc exp run` goes on {where}"
+                    )
         row = _row(epoch, params, state.means(len(train)))
-        if not row["train_objective"] > DIVERGED * max(1.0, params.beta):  # or NaN
-            raise PipelineError(
-                f"training diverged in epoch {epoch + 1}: the objective is "
-                f"{row['train_objective']:.6g}; lower learning_rate or warm up for longer"
-            )
+        _check(row, "train_objective", params)
         if len(validation):
             row |= _validate(mean, validation, params.seed)
+            _check(row, "validation_elbo", params)
         history.append(row)
         on_epoch(history)
     model.load_state_dict(mean.state_dict())
@@ -224,6 +222,15 @@ def _row(epoch: int, params: TrainingParams, means: list[float]) -> Row:
         "train_rate": train_rate,
         "train_distortion": distortion,
     }
+
+
+def _check(row: Row, name: str, params: TrainingParams) -> None:
+    if not DIVERGED * max(1.0, params.beta) < row[name] < math.inf:  # or NaN
+        what = {"train_objective": "the objective", "validation_elbo": "validation's ELBO"}[name]
+        raise PipelineError(
+            f"training diverged in epoch {row['epoch']:.0f}: {what} is {row[name]:.6g}; "
+            "lower learning_rate or warm up for longer"
+        )
 
 
 @torch.no_grad()

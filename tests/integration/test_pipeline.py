@@ -1,10 +1,15 @@
 """The pipeline as a user runs it: real DVC, real MNIST, in a temporary Git repository."""
 
+import csv
+import hashlib
 import json
+import math
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
+from tests.integration import store_view
 from tests.integration.sandbox import Project
 
 STAGES = ("download", "preprocess", "train", "evaluate", "plots", "track")
@@ -55,6 +60,34 @@ def test_another_latent_dim_trains_again_and_downloads_nothing(copy: Project) ->
     assert ran(back) == ["track"]  # the rest comes from DVC's cache
     assert set(cached(back)) == {"train", "evaluate", "plots"}
     assert copy.git("status", "--porcelain", "dvc.lock", "metrics") == ""  # bytes as committed
+
+
+def test_all_images_and_convolutions_from_training_to_the_run(copy: Project) -> None:
+    options = ("validation_images=0", "architecture=conv", "hidden_sizes=[2,2,8]", "epochs=1")
+    copy.dvc("exp", "run", "--name", "all", *(part for one in options for part in ("-S", one)))
+    with (copy.folder / "metrics/history.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["validation_elbo"] == ""
+    assert float(row["train_elbo"]) < -100
+    run = store_view.by_name(copy.folder)["all"]
+    assert run.params["architecture"] == "conv"
+    assert run.metrics["greyscale/test_elbo"] < -100
+    assert not any("validation" in name for name in run.metrics)
+
+
+def test_binarized_with_every_estimate_from_training_to_the_run(copy: Project) -> None:
+    options = ("likelihood=binarized", "iwae_samples=20", "quadrature_points=60", "epochs=3")
+    copy.dvc("exp", "run", *(part for one in options for part in ("-S", one)))
+    metrics = json.loads((copy.folder / "metrics/evaluation.json").read_text())
+    assert set(metrics) == {"binarized"}
+    test = metrics["binarized"]
+    assert test["test_elbo"] < test["test_iwae_20"] < test["test_log_px"] + 0.5
+    assert test["test_iwae_20_bits_per_dimension"] == pytest.approx(
+        -test["test_iwae_20"] / (784 * math.log(2))
+    )
+    with safe_open(copy.folder / "data/processed/test.safetensors", "numpy") as arrays:
+        pixels = arrays.get_tensor("binarized").tobytes()
+    assert test["test_set_sha256"] == hashlib.sha256(pixels).hexdigest()
 
 
 def test_an_edited_plot_redraws_and_nothing_else(copy: Project) -> None:

@@ -81,6 +81,17 @@ def test_no_flipped_bit_in_a_checkpoint_goes_unnoticed(stopped: Path, data: st.D
     assert not same(vae, before)
 
 
+def test_a_stop_without_a_checkpoint_promises_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "checkpoint.safetensors").mkdir()  # a file's place is taken
+    with pytest.raises(training.Interrupted, match="goes on from an earlier checkpoint or starts"):
+        fit(PARAMS, tmp_path, stop_at=7)
+    assert "no checkpoint written" in capsys.readouterr().err
+    with pytest.raises(training.Interrupted, match="goes on from here"):
+        fit(PARAMS, tmp_path / "writable", stop_at=7)
+
+
 def test_a_finished_training_leaves_neither_checkpoint_nor_half_of_one(tmp_path: Path) -> None:
     with pytest.raises(training.Interrupted):
         fit(PARAMS, tmp_path, stop_at=7)

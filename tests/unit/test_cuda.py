@@ -52,8 +52,11 @@ def test_replayed_steps_give_the_bytes_of_plain_ones(
 
 
 @pytest.mark.parametrize("until", [1, 6, 13])
-def test_a_stopped_training_goes_on_to_the_same_bytes(until: int, tmp_path: Path) -> None:
-    params = replace(PARAMS, weight_averaging=0.9, encoder_noise=0.5)
+@pytest.mark.parametrize("variant", ["elbo", "samples warm-up", "second cycle"])
+def test_a_stopped_training_goes_on_to_the_same_bytes(
+    variant: str, until: int, tmp_path: Path
+) -> None:
+    params = replace(VARIANTS[variant], weight_averaging=0.9, encoder_noise=0.5)
     whole, expected = train(params, "cuda", tmp_path / "whole")
     with pytest.raises(training.Interrupted):
         train(params, "cuda", tmp_path, until)

@@ -161,6 +161,34 @@ def test_constants_of_the_test_set(mnist_raw: Path, tmp_path: Path) -> None:
     assert entropy.sum(1).mean().item() == pytest.approx(45.53, abs=0.005)
 
 
+def test_a_grid_that_misses_the_codes_is_refused() -> None:
+    network = vae()
+    with torch.no_grad():
+        network.decoder.get_parameter("0.weight").mul_(100)  # corners that explain no image
+        network.decoder.get_parameter("2.weight").mul_(100)
+    coarse = replace(PARAMS, quadrature_points=2, quadrature_extent=50.0)
+    with pytest.raises(PipelineError, match="quadrature_points 2 and quadrature_extent 50 misses"):
+        evaluation.evaluate(network, digits().round(), LABELS, TRAIN, coarse)
+
+
+def test_the_held_out_binarization_is_the_stored_one(mnist_raw: Path, tmp_path: Path) -> None:
+    preprocess.preprocess(PreprocessParams(100, 0, 7), mnist_raw, tmp_path)
+    for split, images in (("validation", 100), ("test", 10_000)):
+        x = dataset.load_observations(split, "binarized", tmp_path)
+        intensities = dataset.load_intensities(split, tmp_path)
+        assert x.shape == intensities.shape == (images, 784)
+        assert x.dtype == torch.float32
+        assert set(x.unique().tolist()) == {0.0, 1.0}
+        certain = (intensities == 0) | (intensities == 1)
+        assert torch.equal(x[certain], intensities[certain])
+        # as often white as their intensity says, within five standard errors
+        error = (intensities * (1 - intensities)).sum().sqrt() / intensities.numel()
+        assert abs((x - intensities).mean()) < 5 * error
+        assert torch.equal(x, dataset.load_observations(split, "binarized", tmp_path))
+        grey = dataset.load_observations(split, "greyscale", tmp_path)
+        assert torch.equal(grey, intensities)
+
+
 @pytest.mark.parametrize("latent_dim", [1, 2, 3, 7])
 def test_shapes_of_the_arrays(latent_dim: int) -> None:
     _, arrays = evaluation.evaluate(vae(latent_dim), digits(), LABELS, TRAIN, PARAMS)

@@ -94,5 +94,5 @@ def test_chunks_hold_every_sample_once(
 
 def test_a_coarse_or_narrow_grid_says_so() -> None:
     network, x = small(scale=30.0), digits()
-    assert marginal.quadrature(network, x, 9, 6.0).resolution > 0.05
+    assert 0.05 < marginal.quadrature(network, x, 9, 6.0).resolution < math.inf
     assert marginal.quadrature(small(scale=0.0), x, 101, 0.5).truncation > 0.01

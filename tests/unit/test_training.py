@@ -91,6 +91,12 @@ def test_divergence_names_the_epoch(tmp_path: Path) -> None:
         fit(wild, tmp_path)
 
 
+def test_weights_that_break_in_the_last_step_are_not_written(tmp_path: Path) -> None:
+    one_step = replace(PARAMS, epochs=1, batch_size=70, schedule="constant", learning_rate=1e6)
+    with pytest.raises(PipelineError, match=r"diverged in epoch 1: validation's ELBO is -?\w"):
+        fit(one_step, tmp_path)
+
+
 def test_averaged_weights_follow_the_weights() -> None:
     network, mean = (VAE(ModelParams(2, (3,), "relu", "mlp")) for _ in range(2))
     before = mean.encoder[0].weight.clone()
