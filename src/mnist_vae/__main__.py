@@ -35,7 +35,7 @@ def main() -> None:
     )
     plane.add_argument("names", nargs="*", help="experiments or revisions; else all experiments")
     plane.add_argument("--protocol", choices=("greyscale", "binarized"), required=True)
-    plane.add_argument("--output", type=Path, default=Path("rate_distortion.png"))
+    plane.add_argument("--output", type=_png, default=Path("rate_distortion.png"))
     arguments = parser.parse_args()
     {
         "rebuild": _rebuild,
@@ -44,6 +44,12 @@ def main() -> None:
         "verify": _verify,
         "rate-distortion": _rate_distortion,
     }[arguments.command](arguments)
+
+
+def _png(name: str) -> Path:
+    if not name.endswith(".png"):
+        raise argparse.ArgumentTypeError(f"{name}: the picture is a PNG, so its name ends in .png")
+    return Path(name)
 
 
 def _rebuild(arguments: argparse.Namespace) -> None:

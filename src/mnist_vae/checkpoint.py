@@ -6,6 +6,7 @@ folder of the main repository, named after everything that determines the traini
 
 import hashlib
 import json
+import math
 import os
 import signal
 import sys
@@ -50,9 +51,12 @@ def interval() -> float:
     """Seconds between checkpoints: MNIST_VAE_CHECKPOINT_SECONDS or 30. It changes no result."""
     given = os.environ.get(INTERVAL, "30")
     try:
-        return float(given)
+        seconds = float(given)
     except ValueError:
-        raise PipelineError(f"{INTERVAL} is {given!r}; it must be a number of seconds") from None
+        seconds = math.nan
+    if not seconds >= 0:
+        raise PipelineError(f"{INTERVAL} is {given!r}; it must be a number of seconds, 0 or more")
+    return seconds
 
 
 @dataclass

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnist_vae import training
+from mnist_vae import checkpoint, training
 from mnist_vae.checkpoint import Checkpoint
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE
@@ -79,6 +79,23 @@ def test_no_flipped_bit_in_a_checkpoint_goes_unnoticed(stopped: Path, data: st.D
     assert not optimizer.state_dict()["state"]
     assert Checkpoint(stopped / "checkpoint.safetensors", 1).restore(models, optimizer) is not None
     assert not same(vae, before)
+
+
+@pytest.mark.parametrize(("given", "seconds"), [("0", 0.0), ("2.5", 2.5), ("inf", math.inf)])
+def test_the_interval_is_the_users(
+    monkeypatch: pytest.MonkeyPatch, given: str, seconds: float
+) -> None:
+    monkeypatch.delenv(checkpoint.INTERVAL, raising=False)
+    assert checkpoint.interval() == 30
+    monkeypatch.setenv(checkpoint.INTERVAL, given)
+    assert checkpoint.interval() == seconds
+
+
+@pytest.mark.parametrize("given", ["soon", "nan", "-1", ""])
+def test_an_interval_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv(checkpoint.INTERVAL, given)
+    with pytest.raises(PipelineError, match=f"_SECONDS is '{given}'; it must be a number"):
+        checkpoint.interval()
 
 
 def test_a_stop_without_a_checkpoint_promises_none(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mnist_vae import rate_distortion
+from mnist_vae import __main__, rate_distortion
 from mnist_vae.errors import PipelineError
 from mnist_vae.rate_distortion import Point
 from mnist_vae.tracking.repository import Repository
@@ -44,6 +44,16 @@ def repository(tmp_path: Path) -> Iterator[Repository]:
     opened = Repository(tmp_path)
     yield opened
     opened.close()
+
+
+def test_the_picture_is_a_png_by_name_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["mnist_vae", "rate-distortion", "--protocol", "greyscale", "--output", "a.pdf"]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit, match="2"):
+        __main__.main()
+    assert "a.pdf: the picture is a PNG, so its name ends in .png" in capsys.readouterr().err
 
 
 def test_all_experiments_of_a_protocol_by_latent_dim(repository: Repository) -> None:
