@@ -140,7 +140,8 @@ def _cache(folder: Path) -> "HashFileDB":
     from dvc.repo import Repo
 
     with Repo(str(folder)) as repo:
-        return repo.cache.local
+        local: HashFileDB = repo.cache.local
+        return local
 
 
 def _outputs(folder: Path, commit: str | None) -> "DVCFileSystem":
