@@ -75,8 +75,8 @@ def test_all_images_and_convolutions_from_training_to_the_run(copy: Project) -> 
     assert float(row["train_elbo"]) < -100
     run = store_view.by_name(copy.folder)["all"]
     assert run.params["architecture"] == "conv"
-    assert run.metrics["greyscale/test_elbo"] < -100
-    assert not any("validation" in name for name in run.metrics)
+    assert run.points["greyscale/test_elbo"][0][1] < -100
+    assert not any("validation" in name for name in run.points)
 
 
 def test_binarized_with_every_estimate_from_training_to_the_run(copy: Project) -> None:
