@@ -74,15 +74,15 @@ def open_store(root: Path) -> Store:
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     os.environ["MLFLOW_ENABLE_ASYNC_LOGGING"] = "false"  # we must know what has been logged
-    if uri.startswith("sqlite:"):
-        _check_database(Path(uri.removeprefix("sqlite:///")))
+    if database := _file(uri):
+        _check_database(database)
     elif uri.startswith("http"):
         _check_reachable(uri)
     import mlflow  # takes seconds, on a busy machine a minute: not inside the lock
 
     # Several at once on a fresh database crash. On a made one, nobody waits for a process that
     # opens it at a low priority.
-    alone = nullcontext() if _is_made(uri) else file_lock(root, "store")
+    alone = nullcontext() if database and _is_made(database) else file_lock(root, "store")
     with errors(uri), alone:
         for logger in ("mlflow", "alembic"):  # a fault is told once, by `errors`
             logging.getLogger(logger).setLevel(logging.CRITICAL)
@@ -165,13 +165,16 @@ def _check_database(path: Path) -> None:
         raise StoreError(f"MLflow store {path}: {error}") from None
 
 
-def _is_made(uri: str) -> bool:
+def _file(uri: str) -> Path | None:
+    """The file of an SQLite store; None of any other."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def _is_made(path: Path) -> bool:
     """Is it a database with our experiment in it?"""
-    if not uri.startswith("sqlite:///"):
-        return False
     query = "SELECT 1 FROM experiments WHERE name = ?"
     try:
-        with closing(sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=10)) as database:
+        with closing(sqlite3.connect(path, timeout=10)) as database:
             return database.execute(query, (_name(),)).fetchone() is not None
     except sqlite3.Error:  # no such table yet
         return False
@@ -198,9 +201,9 @@ def _check_reachable(uri: str) -> None:
 
 
 def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
-    name, location = _name(), None  # a server decides
-    if uri.startswith("sqlite:///"):
-        location = (Path(uri.removeprefix("sqlite:///")).parent / ARTIFACTS).as_uri()
+    name, database, location = _name(), _file(uri), None  # a server decides
+    if database:
+        location = (database.parent / ARTIFACTS).as_uri()
     elif uri.startswith(DATABASES):  # or else MLflow takes the current folder
         location = (root / ARTIFACTS).as_uri()
     found = client.get_experiment_by_name(name)
@@ -211,8 +214,8 @@ def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
         client.restore_experiment(found.experiment_id)
     old = found.artifact_location
     beside = old.startswith("file:") and old.endswith(f"/{ARTIFACTS}")  # any other was chosen
-    if uri.startswith("sqlite:///") and location and old != location and beside:
-        _relocate(Path(uri.removeprefix("sqlite:///")), old, location)
+    if database and location and old != location and beside:
+        _relocate(database, old, location)
     return str(found.experiment_id)
 
 
