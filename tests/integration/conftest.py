@@ -28,3 +28,9 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, mnist_raw: Path) -> Ite
     project.commit("results")
     yield project
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def copied(reproduced: Project, tmp_path: Path) -> Project:
+    """A copy of `reproduced` to change."""
+    return reproduced.copy(tmp_path / "copy")

@@ -9,6 +9,8 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
+from tests.integration.sandbox import Project
+
 Points = dict[str, list[tuple[int, float, int]]]
 
 
@@ -59,6 +61,11 @@ def runs_at(uri: str) -> dict[str, RunView]:
 def by_name(project: Path) -> dict[str, RunView]:
     """All active runs by the experiment in their name, or else the whole name."""
     return {run.name.split(" · ")[-1]: run for run in runs(project).values()}
+
+
+def newest(project: Project) -> RunView:
+    """The active run that began last."""
+    return max(runs(project.folder).values(), key=lambda run: run.times[0])
 
 
 def _view(client: MlflowClient, experiment: str, run_id: str) -> RunView:

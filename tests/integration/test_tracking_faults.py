@@ -1,9 +1,6 @@
 """MLflow is never in the way of training, nothing stays RUNNING, and `track` fills every gap."""
 
-import json
 import os
-import re
-import shutil
 import signal
 import socket
 import sqlite3
@@ -18,6 +15,7 @@ from mlflow import MlflowClient
 
 from tests.integration import store_view
 from tests.integration.sandbox import Project, wait_for
+from tests.integration.store_view import newest
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
@@ -27,18 +25,9 @@ LONG = {"epochs": 100_000, "schedule": "constant"}
 SLOW = {"epochs": 60, "batch_size": 1, "schedule": "constant"}  # longer than MLflow's start
 
 
-def newest(project: Project) -> store_view.RunView:
-    return max(store_view.runs(project.folder).values(), key=lambda run: run.times[0])
-
-
 def steps(project: Project) -> list[int]:
     """Epochs of the newest run; empty as long as there is none."""
     return [step for step, _, _ in newest(project).points.get("greyscale/train_elbo", [])]
-
-
-@pytest.fixture
-def copied(reproduced: Project, tmp_path: Path) -> Project:
-    return reproduced.copy(tmp_path / "copy")
 
 
 def test_a_killed_training_leaves_nothing_running_and_goes_on_in_its_run(copied: Project) -> None:
@@ -120,40 +109,6 @@ def test_a_server_that_is_down_stops_track_at_once_and_track_adds_all(copied: Pr
     assert steps(copied) == list(range(1, 11))
 
 
-def test_rebuild_leaves_the_run_of_an_experiment_that_is_not_evaluated_yet(
-    copied: Project,
-) -> None:
-    copied.dvc("exp", "run", "--temp", "-S", "seed=8", "train")
-    wait_for(lambda: "dvc.results" not in newest(copied).tags)  # the live view may start late
-    wait_for(lambda: newest(copied).status == "FINISHED")
-    before = newest(copied)
-    assert "removed" not in copied.command("rebuild")
-    assert newest(copied) == before
-
-
-def test_a_database_that_is_not_the_projects_own_keeps_what_other_clones_know(
-    copied: Project, tmp_path: Path
-) -> None:
-    ours, theirs = copied, copied.copy(tmp_path / "theirs")
-    for clone in (ours, theirs):
-        clone.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path / 'team.db'}"
-    theirs.dvc("exp", "run", "--name", "same-content")
-    theirs.dvc("exp", "run", "--name", "another", "-S", "plot_dpi=60")
-    theirs.command("rebuild")  # of the first one every stage was skipped, `track` as well
-    before = store_view.runs(tmp_path, "team.db")
-    assert len(before) == 2
-    assert {run.tags["dvc.exp.name"] for run in before.values()} == {"same-content", "another"}
-
-    said = ours.command("rebuild")
-
-    assert "1 runs are of no experiment in this clone; --prune removes them" in said
-    after = store_view.runs(tmp_path, "team.db")
-    assert {run.tags["dvc.exp.name"] for run in after.values()} == {"same-content", "another"}
-    assert "removed" in ours.command("rebuild", "--prune")
-    (left,) = store_view.runs(tmp_path, "team.db").values()
-    assert left.tags["dvc.exp.name"] == "same-content"
-
-
 @pytest.mark.parametrize("address", ["http://127.0.0.1:50O0", "http://[", "no HTTP"])
 def test_an_address_that_is_none_is_one_line(copied: Project, address: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -170,26 +125,6 @@ def test_an_address_that_is_none_is_one_line(copied: Project, address: str) -> N
         output = copied.command("run-of", fails=True, MLFLOW_TRACKING_URI=address)
     assert output.startswith("error: MLFLOW_TRACKING_URI ")
     assert len(output.splitlines()) == 1
-
-
-def test_rebuild_leaves_the_run_of_an_experiment_that_ended_meanwhile(copied: Project) -> None:
-    script = """
-import subprocess
-from mlflow import MlflowClient
-from mnist_vae.tracking import rebuild, store
-from mnist_vae.tracking.repository import root
-opened = store.open_store(root())
-(run,) = opened.client.search_runs([opened.experiment_id])
-opened.client.delete_tag(run.info.run_id, "dvc.key")  # of no experiment, but of the commit
-opened.client.set_tag(run.info.run_id, "dvc.key", "of nobody")
-lines = rebuild.rebuild(prune=False)
-print(next(lines))
-subprocess.run(["dvc", "exp", "run", "--name", "meanwhile", "-S", "plot_dpi=61"], check=True)
-print(*lines, sep="\\n")
-"""
-    output = copied.run("python", "-c", script)
-    assert output.count("removed, since no experiment has it") == 1
-    assert "meanwhile" in {name.split(" · ")[-1] for name in store_view.by_name(copied.folder)}
 
 
 def test_what_a_person_writes_in_mlflow_stays(copied: Project) -> None:
@@ -306,50 +241,3 @@ def test_an_experiment_survives_a_server_that_is_down(copied: Project) -> None:
     assert len(store_view.runs(copied.folder)) == 1
     copied.command("rebuild")
     assert "night" in {name.split(" · ")[-1] for name in store_view.by_name(copied.folder)}
-
-
-def test_rebuild_leaves_the_run_of_an_experiment_on_its_way_home(
-    copied: Project, tmp_path: Path
-) -> None:
-    """Its pipeline has ended in a workspace of its own, and DVC has not made its ref yet."""
-    elsewhere = copied.copy(tmp_path / "elsewhere")
-    elsewhere.set(plot_dpi=63)
-    elsewhere.dvc("repro", "plots")
-    stage = {"DVC_ROOT": str(copied.folder), "DVC_EXP_NAME": "late"}
-    stage |= {"DVC_EXP_BASELINE_REV": copied.git("rev-parse", "HEAD")}
-    elsewhere.run("python", "-m", "stages.track", **stage)
-    assert len(store_view.runs(copied.folder)) == 2
-    note = copied.folder / ".dvc/tmp/exps/standalone/run/abc/abc.run"
-    note.parent.mkdir(parents=True)
-    state = {"name": "late", "root_dir": str(elsewhere.folder)}
-    note.write_text(json.dumps({**state, "status": 3}))
-    assert "removed" not in copied.command("rebuild")
-    assert len(store_view.runs(copied.folder)) == 2
-    note.write_text(json.dumps({**state, "status": 6}))  # it is home, and was removed
-    assert "removed, since no experiment has it" in copied.command("rebuild")
-    assert len(store_view.runs(copied.folder)) == 1
-
-
-def test_a_remote_that_cannot_be_used_is_named_and_the_rest_goes_on(copied: Project) -> None:
-    copied.dvc("remote", "add", "--default", "cloud", "s3://bucket/folder")  # no plugin for it
-    copied.commit("remote")
-    (copied.folder / "mlflow.db").unlink()
-    output = copied.command("rebuild")
-    assert "Traceback" not in output
-    (run,) = store_view.runs(copied.folder).values()
-    assert "plots/manifold.png" in run.artifacts  # from DVC's cache
-    assert set(run.models) == {"vae", "decoder"}
-    lock = (copied.folder / "dvc.lock").read_text()
-    md5 = re.search(r"path: plots/manifold.png\n.*\n +md5: (\w+)", lock)
-    assert md5
-    cache = Path(copied.dvc("cache", "dir").strip()) / "files/md5"
-    copied.dvc("config", "--local", "cache.dir", str(copied.folder / "own cache"))
-    shutil.copytree(cache, copied.folder / "own cache/files/md5")
-    (copied.folder / "own cache/files/md5" / md5[1][:2] / md5[1][2:]).unlink()
-    (copied.folder / "plots/manifold.png").unlink()
-    (copied.folder / "mlflow.db").unlink()
-    output = copied.command("rebuild")
-    assert output.count("DVC's remote: ") == 1
-    assert "plots/manifold.png is gone from DVC's cache and remotes" in output
-    assert "metrics/history.csv is gone" not in output
-    assert "Traceback" not in output
