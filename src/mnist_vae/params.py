@@ -90,6 +90,13 @@ def _conflict(values: Mapping[str, Any]) -> str:
             f"hidden_sizes is {layers}; with architecture conv it must have at least two entries: "
             "the channels of both convolutions"
         )
+    scale, warmup = values.get("importance_rate_scale"), values.get("importance_warmup_epochs", 0)
+    of_samples = values.get("objective") != "elbo"
+    if of_samples and scale and not 0 < warmup < values["epochs"]:
+        return (
+            f"importance_rate_scale is {scale}; it must be 0 with importance_warmup_epochs "
+            f"{warmup} and epochs {values['epochs']}: the second cycle comes after the warm-up"
+        )
     return ""
 
 

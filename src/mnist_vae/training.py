@@ -166,16 +166,20 @@ def learning_rate(params: TrainingParams, epochs: float) -> float:
     sample are that cycle, and those of all start again at so many times the peak (a warm restart,
     Loshchilov & Hutter 2017, arXiv:1608.03983).
     """
-    first, up, peak = params.epochs, params.warmup_fraction, params.learning_rate
-    warmup = importance_warmup(params)
-    if params.importance_rate_scale and 0 < warmup < params.epochs:
-        first = warmup
-        if epochs >= first:
-            epochs, first, up = epochs - first, params.epochs - first, 0.0
-            peak *= params.importance_rate_scale
-    if params.schedule == "constant":
+    first = importance_warmup(params)
+    up, peak = params.warmup_fraction, params.learning_rate
+    if not params.importance_rate_scale or not 0 < first < params.epochs:
+        return _cycle(params.schedule, peak, up, epochs / params.epochs)
+    if epochs < first:
+        return _cycle(params.schedule, peak, up, epochs / first)
+    done = (epochs - first) / (params.epochs - first)
+    return _cycle(params.schedule, peak * params.importance_rate_scale, 0.0, done)
+
+
+def _cycle(schedule: str, peak: float, up: float, done: float) -> float:
+    """The rate after the fraction `done` of a cycle, the first `up` of which it rises in."""
+    if schedule == "constant":
         return peak
-    done = epochs / first
     if done < up:
         return peak * (0.04 + 0.96 * (1 - math.cos(math.pi * done / up)) / 2)
     return peak * (1 + math.cos(math.pi * (done - up) / (1 - up))) / 2

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "params.schema.json"
 RULES: dict[str, Any] = json.loads(SCHEMA.read_text())["properties"]
 DEFAULTS: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+SECOND_CYCLE = {"objective": "iwae", "importance_rate_scale": 0.5}
 
 
 @pytest.fixture(scope="session")
@@ -85,10 +86,25 @@ def test_both_ends_of_the_range_are_checked(file: Path, key: str) -> None:
         ({"quadrature_points": 600, "latent_dim": 16}, "must be 0 with latent_dim 16"),
         ({"quadrature_points": 1}, "at least 2 points per axis"),
         ({"architecture": "conv", "hidden_sizes": [8]}, "at least two entries"),
+        (SECOND_CYCLE, "must be 0 with importance_warmup_epochs 0"),
+        (SECOND_CYCLE | {"importance_warmup_epochs": 30}, "and epochs 30"),
     ],
 )
 def test_values_that_do_not_go_together(file: Path, changes: dict[str, Any], says: str) -> None:
     assert says in refusal(file, DEFAULTS | changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        SECOND_CYCLE | {"importance_warmup_epochs": 29},
+        SECOND_CYCLE | {"objective": "elbo"},  # reads none of the keys for several samples
+        {"quadrature_points": 600, "latent_dim": 2},
+        {"architecture": "conv", "hidden_sizes": [8, 8]},
+    ],
+)
+def test_values_that_go_together(file: Path, changes: dict[str, Any]) -> None:
+    assert check(file, DEFAULTS | changes)
 
 
 def test_a_misspelt_key_gets_a_suggestion(file: Path) -> None:
