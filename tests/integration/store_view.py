@@ -6,11 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from tests.integration.sandbox import Project
 
+# For a test module that uses MLflow itself, where warnings are errors.
+IN_OUR_PROCESS = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SQLAlchemy's pool
+]
 Points = dict[str, list[tuple[int, float, int]]]
 
 

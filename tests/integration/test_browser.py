@@ -17,10 +17,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from tests.integration import store_view
 from tests.integration.sandbox import Project, free_port, listening
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = store_view.IN_OUR_PROCESS
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
     "--disable-background-networking --disable-component-update --disable-dev-shm-usage "

@@ -12,10 +12,7 @@ from safetensors import safe_open
 from tests.integration import store_view
 from tests.integration.sandbox import Project
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SQLAlchemy's pool in our process
-]
+pytestmark = store_view.IN_OUR_PROCESS
 STAGES = ("download", "preprocess", "train", "evaluate", "plots", "track")
 
 

@@ -5,16 +5,11 @@ import re
 import shutil
 from pathlib import Path
 
-import pytest
-
 from tests.integration import store_view
 from tests.integration.sandbox import Project, wait_for
 from tests.integration.store_view import newest
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SQLAlchemy's pool in our process
-]
+pytestmark = store_view.IN_OUR_PROCESS
 
 
 def test_rebuild_leaves_the_run_of_an_experiment_that_is_not_evaluated_yet(

@@ -12,10 +12,7 @@ from mnist_vae.files import read_arrays, write_arrays
 from tests.integration import store_view
 from tests.integration.sandbox import CHECKOUT, Project
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # MLflow's and SQLAlchemy's own
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = store_view.IN_OUR_PROCESS
 RESULTS = ("models/vae.safetensors", "metrics/history.csv")
 EVERY_STEP = {"MNIST_VAE_CHECKPOINT_SECONDS": "0", "MNIST_VAE_LIVE": "off"}
 TRAIN = ("python", "-m", "stages.train")

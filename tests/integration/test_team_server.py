@@ -19,10 +19,7 @@ import requests
 from tests.integration import store_view
 from tests.integration.sandbox import Project, free_port, listening
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = store_view.IN_OUR_PROCESS
 
 
 @dataclass(frozen=True)

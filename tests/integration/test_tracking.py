@@ -16,10 +16,7 @@ from mnist_vae.tracking import environment
 from tests.integration import store_view
 from tests.integration.sandbox import TINY, Project
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SQLAlchemy's pool in our process
-]
+pytestmark = store_view.IN_OUR_PROCESS
 PICTURES = ("latent", "manifold", "prior_samples", "reconstructions", "training")
 
 

@@ -17,10 +17,7 @@ from tests.integration import store_view
 from tests.integration.sandbox import Project, wait_for
 from tests.integration.store_view import newest
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SQLAlchemy's pool in our process
-]
+pytestmark = store_view.IN_OUR_PROCESS
 LONG = {"epochs": 100_000, "schedule": "constant"}
 SLOW = {"epochs": 60, "batch_size": 1, "schedule": "constant"}  # longer than MLflow's start
 

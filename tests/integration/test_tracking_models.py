@@ -17,10 +17,7 @@ from mnist_vae import model
 from tests.integration import store_view
 from tests.integration.sandbox import Project
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SQLAlchemy's pool in our process
-]
+pytestmark = store_view.IN_OUR_PROCESS
 LOAD = """
 import json, sys
 import mlflow, numpy as np

@@ -14,11 +14,9 @@ from mnist_vae.tracking import logger, runs, store
 from mnist_vae.tracking.content import Content
 from mnist_vae.tracking.live import CLONE
 from mnist_vae.tracking.store import StoreError
+from tests.integration import store_view
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # third parties, at import
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SQLAlchemy's pool in our process
-]
+pytestmark = store_view.IN_OUR_PROCESS
 
 
 @pytest.fixture
