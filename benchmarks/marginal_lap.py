@@ -36,10 +36,11 @@ def products(kind: str, images: int, points: int, device: str) -> Products:
     if kind == "iwae":
         return decoding(images * SAMPLES, device)
     most = marginal.ROWS[device]
-    chunk, rows = min(points**2, most), min(images, most)
-    times = max(1, points**2 // most) * max(1, images // most)
+    codes = points**2 + len(marginal.surroundings(points, EXTENT)[0])
+    chunk, rows = min(codes, most), min(images, most)
+    times = max(1, codes // most) * max(1, images // most)
     dot = (torch.rand(rows, PIXELS, device=device), torch.randn(chunk, PIXELS, device=device).t())
-    return [*decoding(points**2, device), (*dot, times)]
+    return [*decoding(codes, device), (*dot, times)]
 
 
 def flop(work: Products) -> int:

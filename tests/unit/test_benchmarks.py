@@ -42,9 +42,9 @@ def test_iwae_5000_on_the_test_set_is_66_tflop() -> None:
     assert marginal_lap.flop(work) / 1e12 == pytest.approx(66, rel=0.01)
 
 
-def test_quadrature_on_the_test_set_is_6_tflop() -> None:
+def test_quadrature_on_the_test_set_is_7_tflop() -> None:
     work = marginal_lap.products("quadrature", 10_000, 600, "cpu")
-    assert marginal_lap.flop(work) / 1e12 == pytest.approx(5.64 + 0.48, rel=0.01)
+    assert marginal_lap.flop(work) / 1e12 == pytest.approx(1.08 * (5.64 + 0.48), rel=0.01)
 
 
 def test_ratios_are_taken_turn_by_turn() -> None:

@@ -161,14 +161,19 @@ def test_constants_of_the_test_set(mnist_raw: Path, tmp_path: Path) -> None:
     assert entropy.sum(1).mean().item() == pytest.approx(45.53, abs=0.005)
 
 
-def test_a_grid_that_misses_the_codes_is_refused() -> None:
-    network = vae()
-    with torch.no_grad():
-        network.decoder.get_parameter("0.weight").mul_(100)  # corners that explain no image
-        network.decoder.get_parameter("2.weight").mul_(100)
-    coarse = replace(PARAMS, quadrature_points=2, quadrature_extent=50.0)
-    with pytest.raises(PipelineError, match="quadrature_points 2 and quadrature_extent 50 misses"):
-        evaluation.evaluate(network, digits().round(), LABELS, TRAIN, coarse)
+@pytest.mark.parametrize(
+    ("points", "extent", "message"),
+    [
+        (2, 5.0, r"quadrature_points 2 .* its resolution is .*; take more quadrature_points"),
+        (41, 0.5, r"extent 0\.5 does not give log p\(x\): its truncation is .* larger quadrature"),
+    ],
+)
+def test_a_grid_that_does_not_give_the_likelihood_is_refused(
+    points: int, extent: float, message: str
+) -> None:
+    asked = replace(PARAMS, quadrature_points=points, quadrature_extent=extent)
+    with pytest.raises(PipelineError, match=message):
+        evaluation.evaluate(vae(), digits().round(), LABELS, TRAIN, asked)
 
 
 def test_the_held_out_binarization_is_the_stored_one(mnist_raw: Path, tmp_path: Path) -> None:

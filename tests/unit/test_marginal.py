@@ -92,7 +92,24 @@ def test_chunks_hold_every_sample_once(
     torch.testing.assert_close(iwae(network, x, samples), exact, atol=1e-3, rtol=0)
 
 
-def test_a_coarse_or_narrow_grid_says_so() -> None:
-    network, x = small(scale=30.0), digits()
-    assert 0.05 < marginal.quadrature(network, x, 9, 6.0).resolution < math.inf
-    assert marginal.quadrature(small(scale=0.0), x, 101, 0.5).truncation > 0.01
+def test_a_coarse_grid_says_so() -> None:
+    resolution = marginal.quadrature(small(scale=30.0), digits(), 9, 6.0).resolution
+    assert 0.05 < resolution < math.inf
+
+
+@pytest.mark.parametrize("points", [41, 101, 301])
+def test_truncation_is_what_lies_just_outside(points: int) -> None:
+    # p(x|z) is the same everywhere: what is left out is the prior's mass beyond the square.
+    network, x = small(scale=0.0), digits()
+    lost = -2 * math.log(math.erf(1.5 / math.sqrt(2)))  # of it nearly all up to 2.25
+    further = -2 * math.log(math.erf(2.25 / math.sqrt(2)))
+    measured = marginal.quadrature(network, x, points, 1.5).truncation
+    assert measured == pytest.approx(lost - further, rel=0.3)
+
+
+@pytest.mark.parametrize("points", [*range(2, 60), 600])
+def test_the_surroundings_stand_for_their_area(points: int) -> None:
+    z, cells = marginal.surroundings(points, 2.0)
+    assert 2.0 < z.abs().amax(1).min() <= z.abs().max() < 3.0
+    assert len(z) * cells * (4.0 / (points - 1)) ** 2 == pytest.approx(36 - 16)
+    assert cells <= 16
