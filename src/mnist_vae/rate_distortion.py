@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
-from ruamel.yaml import YAML
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.figure import BLUE, GREY, WIDTH, styled
+from mnist_vae.params import parse
 from mnist_vae.tracking.repository import Repository
 
 METRICS = "metrics/evaluation.json"
@@ -27,7 +27,7 @@ class Point:
 
 
 def read(repository: Repository, protocol: str, names: Sequence[str]) -> list[Point]:
-    """The experiments of these names, or all of the protocol's, by latent_dim and name.
+    """The experiments of these names, or all that have the protocol's, by latent_dim and name.
 
     Raises PipelineError if a name or its metrics are missing, or if there is no experiment at all.
     """
@@ -38,13 +38,16 @@ def read(repository: Repository, protocol: str, names: Sequence[str]) -> list[Po
     for name, commit in commits:
         if not commit:
             raise PipelineError(f"there is no experiment {name}; `dvc exp list --all` names them")
-        metrics = json.loads(repository.read(commit, METRICS) or "{}").get(protocol)
-        params = YAML(typ="safe", pure=True).load(repository.read(commit, "params.yaml") or b"{}")
-        if metrics:
+        try:
+            params = parse(repository.read(commit, "params.yaml") or b"{}", "params.yaml")
+            metrics = json.loads(repository.read(commit, METRICS) or "{}")[protocol]
             figures = (metrics[f"test_{key}"] for key in ("rate", "distortion", "elbo", "elbo_se"))
             points.append(Point(name, params["latent_dim"], *figures))
-        elif names:
-            raise PipelineError(f"experiment {name} has no {protocol} metrics")
+        except (PipelineError, ValueError, KeyError, TypeError) as error:  # another layout
+            if names:
+                raise PipelineError(
+                    f"experiment {name} has no {protocol} metrics, or no latent_dim ({error})"
+                ) from None
     if not points:
         raise PipelineError(
             f"no experiment has {protocol} metrics; run some: "

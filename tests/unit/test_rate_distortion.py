@@ -80,6 +80,32 @@ def test_two_experiments_of_one_name_are_both_there(repository: Repository) -> N
     ]
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("metrics/evaluation.json", '{"greyscale": {"test_elbo": -100.0}}'),
+        ("metrics/evaluation.json", '{"greyscale": {'),
+        ("metrics/evaluation.json", '{"greyscale": 3}'),
+        ("metrics/evaluation.json", "[]"),
+        ("params.yaml", "model:\n  latent_dim: 2\n"),
+        ("params.yaml", "latent_dim: [\n"),
+    ],
+)
+def test_an_experiment_of_another_layout_is_left_out(
+    repository: Repository, file: str, content: str
+) -> None:
+    folder, wide = repository.folder, repository.resolve("wide")
+    git(folder, "checkout", "--quiet", wide)
+    (folder / file).write_text(content)
+    git(folder, "commit", "--quiet", "--all", "--message", "other")
+    git(folder, "update-ref", f"refs/exps/{wide[:2]}/{wide[2:]}/other", "HEAD")
+    with closing(Repository(folder)) as opened:
+        names = [point.name for point in rate_distortion.read(opened, "greyscale", [])]
+        assert names == ["narrow", "wide"]
+        with pytest.raises(PipelineError, match="experiment other "):
+            rate_distortion.read(opened, "greyscale", ["other"])
+
+
 def test_what_is_not_there_is_named(repository: Repository) -> None:
     with pytest.raises(PipelineError, match="no experiment nobody"):
         rate_distortion.read(repository, "greyscale", ["nobody"])
