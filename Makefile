@@ -24,7 +24,7 @@ rebuild: .venv/installed  ## the MLflow store again, from Git and DVC
 run-of: .venv/installed  ## the MLflow run of EXP (experiment or revision), or of the workspace
 	$(VAE) run-of $(EXP)
 
-champion: .venv/installed  ## register the best model by METRIC, e.g. greyscale/test_elbo
+champion: .venv/installed  ## register the best model by METRIC, e.g. greyscale/validation_elbo
 	$(VAE) champion --metric $(METRIC)
 
 verify: .venv/installed  ## run EXP (or HEAD) from nothing; are the bytes those of its dvc.lock?

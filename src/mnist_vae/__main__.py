@@ -25,7 +25,7 @@ def main() -> None:
     champion = commands.add_parser(
         "champion", help="register the best model and give it the alias `champion`"
     )
-    champion.add_argument("--metric", required=True, help="for example greyscale/test_elbo")
+    champion.add_argument("--metric", required=True, help="for example greyscale/validation_elbo")
     verify = commands.add_parser(
         "verify", help="run a commit or experiment from nothing and compare it with its dvc.lock"
     )

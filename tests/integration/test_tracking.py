@@ -302,6 +302,11 @@ def test_champion_is_the_best_by_a_named_metric(lab: Project, tmp_path: Path) ->
     assert "best of 4 runs" in said
     assert project.command("champion", "--metric", "greyscale/test_elbo") == said
 
+    last = {run.name: run.points["greyscale/validation_elbo"][-1][1] for run in runs}
+    said = project.command("champion", "--metric", "greyscale/validation_elbo")
+    assert max(last, key=lambda name: last[name]) in said
+    assert "best of 4 runs" in said
+
     assert "names no protocol" in project.command("champion", "--metric", "test_elbo", fails=True)
     said = project.command("champion", "--metric", "greyscale/test_rate", fails=True)
     assert "does not say which of two models is better" in said

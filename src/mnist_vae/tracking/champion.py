@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 ALIAS = "champion"
-TEST_SET = "dvc.md5.data/processed/test.safetensors"
-MAXIMISED = ("test_elbo", "test_iwae", "test_log_px")
+MAXIMISED = ("validation_elbo", "test_elbo", "test_iwae", "test_log_px")
 MINIMISED = ("test_distortion",)
 BITS = "_bits_per_dimension"  # of a negative log-likelihood
 
@@ -39,8 +38,9 @@ class Champion:
 def choose(metric: str) -> Champion:
     """Register the model of the run that is best by `metric`, and give it the alias.
 
-    Compared are the finished runs of one protocol, named by the metric, on one test set, that of
-    the workspace's results. Each data set and protocol has a registered model of its own.
+    Compared are the finished runs of one protocol, named by the metric, on one test set (or
+    validation set, if the metric is of that), the one of the workspace's results. Each data set and
+    protocol has a registered model of its own.
 
     Raises PipelineError if the metric names no protocol or no direction, or no run has it.
     """
@@ -53,17 +53,18 @@ def choose(metric: str) -> Champion:
     sign = direction(name)
     folder = root()
     workspace = contents.load(contents.workspace(folder))
-    test_set = workspace.outputs.get("data/processed/test.safetensors")
-    if not test_set:
+    split = name.split("_")[0]  # test or validation
+    images = f"data/processed/{split}.safetensors"
+    if images not in workspace.outputs:
         raise PipelineError(
-            f"the workspace has no results, which say on what test set to compare: "
+            f"the workspace has no results, which say on what {split} set to compare: "
             f"{workspace.problem}"
         )
     store = open_store(folder)
     with errors(store.uri):
-        found = _candidates(store, metric, test_set)
+        found = _candidates(store, metric, f"dvc.md5.{images}", workspace.outputs[images])
         if not found:
-            raise PipelineError(f"no finished run has {metric} on the workspace's test set")
+            raise PipelineError(f"no finished run has {metric} on the workspace's {split} set")
         best = max(found, key=lambda run: sign * run.data.metrics[metric])
         model = f"vae-{best.data.params['dataset']}-{protocol}"
         version = _register(store, model, best, metric)
@@ -82,8 +83,8 @@ def direction(name: str) -> int:
     raise PipelineError(f"{name} does not say which of two models is better; choose from {known}")
 
 
-def _candidates(store: Store, metric: str, test_set: str) -> "list[Run]":
-    finished = f"attributes.status = 'FINISHED' and tags.`{TEST_SET}` = '{test_set}'"
+def _candidates(store: Store, metric: str, tag: str, md5: str) -> "list[Run]":
+    finished = f"attributes.status = 'FINISHED' and tags.`{tag}` = '{md5}'"
     return [
         run
         for run in runs.search(store, finished)
