@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mnist_vae.errors import PipelineError
 from mnist_vae.tracking.repository import Repository, root
 
 SWITCH = "MNIST_VAE_LIVE"
@@ -80,6 +81,9 @@ def stream(environment: Mapping[str, str]) -> Iterator[Tracker]:
     environment: its first tags, as `environment.describe` gives them.
     The run ends as FINISHED; as KILLED if training was asked to stop or this process dies; as
     FAILED at any other error. Training that goes on later continues the same run.
+
+    Raises PipelineError if MNIST_VAE_LIVE is neither on nor off; nothing else of MLflow's stops
+    training.
     """
     tracker = Tracker(_start(environment))
     try:
@@ -94,7 +98,7 @@ def stream(environment: Mapping[str, str]) -> Iterator[Tracker]:
 
 
 def _start(environment: Mapping[str, str]) -> "subprocess.Popen[bytes] | None":
-    if os.environ.get(SWITCH) == "off":
+    if not _wanted():
         return None
     try:
         first = json.dumps(_beginning(environment)).encode() + b"\n"
@@ -116,6 +120,13 @@ def _start(environment: Mapping[str, str]) -> "subprocess.Popen[bytes] | None":
         _warn(str(error) or type(error).__name__)
         return None
     return child
+
+
+def _wanted() -> bool:
+    given = os.environ.get(SWITCH, "on")
+    if given.lower() not in ("on", "off"):
+        raise PipelineError(f"{SWITCH} is {given!r}; it must be on or off")
+    return given.lower() == "on"
 
 
 def _beginning(environment: Mapping[str, str]) -> dict[str, object]:
