@@ -13,7 +13,7 @@ PLAIN: dict[str, object] = {
     "input_rate_scale": 1.0,
     "output_rate_scale": 1.0,
     "schedule": "constant",
-    "weight_init": "lecun",
+    "weight_init": "torch",
     "output_bias": "zero",
     "encoder_noise": 0.0,
     "adam_beta2": 0.999,
@@ -36,7 +36,7 @@ FAST: dict[str, object] = {
     "warmup_fraction": 0.05,
     "adam_beta2": 0.995,
     "weight_averaging": 0.98,
-    "weight_init": "lecun",
+    "weight_init": "torch",
     "encoder_noise": 0.0,
 }
 CANDIDATES: dict[str, dict[str, object]] = {

@@ -24,7 +24,10 @@ def run(main: Callable[[], None]) -> NoReturn:
         full = ("allocate", "out of memory")  # torch's own kinds, of CPU and GPU, have only words
         if isinstance(error, RuntimeError) and not any(words in str(error) for words in full):
             raise
-        sys.exit("error: out of memory; lower batch_size, importance_samples or hidden_sizes")
+        sys.exit(
+            "error: out of memory; free some, or lower hidden_sizes "
+            "(training: batch_size, importance_samples)"
+        )
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)

@@ -222,11 +222,16 @@ def pictures(
         "picture_labels": labels[chosen],
         "originals": x[chosen],
         "reconstructions": model(x[chosen]),
-        "prior_samples": torch.sigmoid(model.decode(prior.to(device))),
-        "manifold": torch.sigmoid(model.decode(z.to(device))),
+        "prior_samples": _decode(model, prior.to(device)),
+        "manifold": _decode(model, z.flatten(0, 1).to(device)).view(*z.shape[:2], PIXELS),
         "manifold_axis": axis,
         "manifold_units": units.to(torch.int32),
     }
+
+
+def _decode(model: VAE, z: Tensor, chunk: int = 1000) -> Tensor:
+    """Pixel means of z (N, L): (N, 784)."""
+    return torch.cat([torch.sigmoid(model.decode(codes)) for codes in z.split(chunk)])
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

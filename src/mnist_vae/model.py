@@ -146,9 +146,9 @@ def initialize(
 ) -> None:
     """Random weights, in place.
 
-    glorot: weights uniform by fan-in and fan-out, biases zero (Glorot & Bengio 2010). lecun:
-    weights and biases uniform in +-1/sqrt(fan-in) (LeCun et al. 1998). spread: the same, then
-    `_spread`, for few latent units.
+    glorot: weights uniform by fan-in and fan-out, biases zero (Glorot & Bengio 2010). torch:
+    weights and biases uniform in +-1/sqrt(fan-in), PyTorch's own (ibid., equation 1). spread: the
+    same, then `_spread`, for few latent units.
 
     The output bias is zero or, with `mean_image` (784,), its logit, so that training starts from
     the mean image and not from grey (Burda et al. 2015, section 5).

@@ -90,12 +90,18 @@ def _conflict(values: Mapping[str, Any]) -> str:
             f"hidden_sizes is {layers}; with architecture conv it must have at least two entries: "
             "the channels of both convolutions"
         )
-    scale, warmup = values.get("importance_rate_scale"), values.get("importance_warmup_epochs", 0)
-    of_samples = values.get("objective") != "elbo"
-    if of_samples and scale and not 0 < warmup < values["epochs"]:
+    epochs = values.get("epochs", math.inf)
+    if (beta_warmup := values.get("kl_warmup_epochs", 0)) > epochs:
+        return f"kl_warmup_epochs is {beta_warmup}; it must be at most epochs, {epochs}"
+    warmup = values.get("importance_warmup_epochs", 0)
+    if values.get("objective") == "elbo":
+        return ""
+    if warmup >= epochs:
+        return f"importance_warmup_epochs is {warmup}; it must be below epochs, which is {epochs}"
+    if values.get("importance_rate_scale") and not warmup:
         return (
-            f"importance_rate_scale is {scale}; it must be 0 with importance_warmup_epochs "
-            f"{warmup} and epochs {values['epochs']}: the second cycle comes after the warm-up"
+            f"importance_rate_scale is {values['importance_rate_scale']}; it must be 0 with "
+            "importance_warmup_epochs 0: the second cycle comes after that warm-up"
         )
     return ""
 

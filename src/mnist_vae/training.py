@@ -35,7 +35,9 @@ class TrainingParams(ObjectiveParams):
     weight_averaging: float
 
 
-# One epoch's row in metrics/history.csv; nats per image, at beta = 1 whatever the objective.
+# One epoch's row in metrics/history.csv, nats per image. train_objective is what was maximised;
+# all ELBOs are at beta = 1. train_*: means over the epoch's steps, on what the encoder saw then;
+# validation_*: of the averaged weights after it.
 COLUMNS = (
     "epoch",
     "beta",
@@ -73,8 +75,9 @@ def fit(
     Training goes on from `checkpoint` if that holds a state, and ends with the same bytes as
     without the interruption. `on_step` gets the number of steps done, `on_epoch` the history.
 
-    Raises PipelineError when the objective or validation's ELBO is out of all bounds, Interrupted
-    when a signal asked to stop.
+    Raises PipelineError when the objective or validation's ELBO is out of all bounds (without
+    validation images, that of some training images in the end), Interrupted when a signal asked to
+    stop.
     """
     device = next(model.parameters()).device
     train, validation = train.to(device), validation.to(device)
@@ -135,12 +138,15 @@ def fit(
                         f"`dvc exp run` goes on {where}"
                     )
         row = _row(epoch, params, state.means(len(train)))
-        _check(row, "train_objective", params)
+        _check("the objective", row["train_objective"], epoch, params)
         if len(validation):
             row |= _validate(mean, validation, params.seed)
-            _check(row, "validation_elbo", params)
+            _check("validation's ELBO", row["validation_elbo"], epoch, params)
         history.append(row)
         on_epoch(history)
+    if not len(validation):  # nothing has seen what the last step made of the weights
+        train_elbo = _validate(mean, train[:1000], params.seed)["validation_elbo"]
+        _check("training's ELBO", train_elbo, params.epochs - 1, params)
     model.load_state_dict(mean.state_dict())
     return history
 
@@ -168,7 +174,7 @@ def learning_rate(params: TrainingParams, epochs: float) -> float:
     """
     first = importance_warmup(params)
     up, peak = params.warmup_fraction, params.learning_rate
-    if not params.importance_rate_scale or not 0 < first < params.epochs:
+    if not (first and params.importance_rate_scale):
         return _cycle(params.schedule, peak, up, epochs / params.epochs)
     if epochs < first:
         return _cycle(params.schedule, peak, up, epochs / first)
@@ -189,10 +195,10 @@ def _cycle(schedule: str, peak: float, up: float, done: float) -> float:
 def average(mean: VAE, model: VAE, step: int, decay: float, last: bool = False) -> None:
     """Move `mean` towards the weights of `model` after `step` steps, in place.
 
-    An exponential moving average over about 1 / (1 - decay) steps, shorter at the start; for the
-    first EVERY steps it is the weights themselves. Updated every EVERY steps and after the `last`,
-    since a step's weights differ little from the next one's and the update takes as long as a
-    tenth of a step.
+    An exponential moving average over about 1 / (1 - decay) steps, but no more than a tenth of the
+    steps so far; for the first EVERY steps it is the weights themselves. Updated every EVERY steps
+    and after the `last`, since a step's weights differ little from the next one's and the update
+    takes as long as a tenth of a step.
     """
     if step > EVERY and step % EVERY and not last:
         return
@@ -228,11 +234,10 @@ def _row(epoch: int, params: TrainingParams, means: list[float]) -> Row:
     }
 
 
-def _check(row: Row, name: str, params: TrainingParams) -> None:
-    if not DIVERGED * max(1.0, params.beta) < row[name] < math.inf:  # or NaN
-        what = {"train_objective": "the objective", "validation_elbo": "validation's ELBO"}[name]
+def _check(what: str, value: float, epoch: int, params: TrainingParams) -> None:
+    if not DIVERGED * max(1.0, params.beta) < value < math.inf:  # or NaN
         raise PipelineError(
-            f"training diverged in epoch {row['epoch']:.0f}: {what} is {row[name]:.6g}; "
+            f"training diverged in epoch {epoch + 1}: {what} is {value:.6g}; "
             "lower learning_rate or warm up for longer"
         )
 

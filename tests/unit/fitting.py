@@ -15,7 +15,7 @@ from mnist_vae.training import Row, TrainingParams
 PARAMS = TrainingParams(
     likelihood="greyscale",
     encoder_noise=0.0,
-    weight_init="lecun",
+    weight_init="torch",
     output_bias="zero",
     objective="elbo",
     importance_samples=1,

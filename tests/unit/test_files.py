@@ -94,12 +94,12 @@ def test_run_turns_faults_into_one_line(capsys: pytest.CaptureFixture[str]) -> N
         "error: No space left on device: a/b"
     )
     assert fail(KeyboardInterrupt()) == "130"
-    assert fail(MemoryError()).startswith("error: out of memory; lower batch_size")
+    assert fail(MemoryError()).startswith("error: out of memory; free some")
     with pytest.raises(RuntimeError) as no_memory:
         torch.empty(1 << 60)
-    assert fail(no_memory.value).startswith("error: out of memory; lower batch_size")
+    assert fail(no_memory.value).startswith("error: out of memory; free some")
     full_gpu = RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be ...")
-    assert fail(full_gpu).startswith("error: out of memory; lower batch_size")
+    assert fail(full_gpu).startswith("error: out of memory; free some")
     with pytest.raises(RuntimeError, match="our own bug"):  # keeps its traceback
         errors.run(lambda: (_ for _ in ()).throw(RuntimeError("our own bug")))
     with pytest.raises(SystemExit) as caught:

@@ -1,5 +1,6 @@
 """Shapes, initialisation, and weights files that give back the same model or a clear error."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from mnist_vae import model
 from mnist_vae.errors import PipelineError
@@ -60,7 +62,7 @@ def test_spread_codes_and_bends_fill_the_latent_space(
 ) -> None:
     x = torch.rand((100, 784), generator=torch.Generator().manual_seed(1))
     vaes = {}
-    for scheme in ("lecun", "spread"):
+    for scheme in ("torch", "spread"):
         vaes[scheme] = VAE(ModelParams(units, sizes, "relu", kind))
         model.initialize(vaes[scheme], scheme, None, torch.Generator().manual_seed(0))
 
@@ -69,12 +71,12 @@ def test_spread_codes_and_bends_fill_the_latent_space(
         return first.bias.abs() / first.weight.norm(dim=1)
 
     further = {2: 2.0, 4: 2.0, 50: 1.0}[units]
-    torch.testing.assert_close(bends(vaes["spread"]), further * bends(vaes["lecun"]))
+    torch.testing.assert_close(bends(vaes["spread"]), further * bends(vaes["torch"]))
     mean, log_variance = vaes["spread"].encode(x)
     # entropy of N(0, I) less that of q(z|x)
     torch.testing.assert_close(-0.5 * log_variance.sum(-1), torch.full((100,), 3.0))
     wider = {2: 3.0, 4: 1.5, 50: 1.0}[units]
-    torch.testing.assert_close(mean.std(0), wider * vaes["lecun"].encode(x)[0].std(0))
+    torch.testing.assert_close(mean.std(0), wider * vaes["torch"].encode(x)[0].std(0))
 
 
 def test_initial_weights_depend_on_their_generator_alone() -> None:
@@ -140,7 +142,7 @@ def test_convolutions_have_the_same_interface() -> None:
     torch.testing.assert_close(vae(x)[1, 0], vae(x[1, 0]))
 
 
-@pytest.mark.parametrize("scheme", ["lecun", "spread", "glorot"])
+@pytest.mark.parametrize("scheme", ["torch", "spread", "glorot"])
 @pytest.mark.parametrize("architecture", [TINY, CONV], ids=["mlp", "conv"])
 def test_without_a_mean_image_the_output_bias_is_zero(
     scheme: str, architecture: ModelParams
@@ -152,7 +154,7 @@ def test_without_a_mean_image_the_output_bias_is_zero(
 
 def test_convolutions_see_neighbours_and_start_from_the_mean_image() -> None:
     vae, mean_image = VAE(CONV), torch.rand(784)
-    for scheme in ("glorot", "lecun"):
+    for scheme in ("glorot", "torch"):
         model.initialize(vae, scheme, mean_image, torch.Generator().manual_seed(0))
         shift = vae.decoder.get_parameter(f"{len(vae.decoder) - 1}.bias")
         torch.testing.assert_close(torch.sigmoid(shift), mean_image.clamp(1e-3, 1 - 1e-3))
@@ -163,7 +165,28 @@ def test_convolutions_see_neighbours_and_start_from_the_mean_image() -> None:
     assert ((vae.encoder[:2](x) - features).abs().amax(1) > 0).sum() == 4
 
 
-@pytest.mark.parametrize("scheme", ["lecun", "glorot"])
+@pytest.mark.parametrize("architecture", [TINY, CONV], ids=["mlp", "conv"])
+def test_initial_weights_fill_their_interval(architecture: ModelParams) -> None:
+    vae = VAE(replace(architecture, hidden_sizes=(20, 30, 40)))
+    model.initialize(vae, "torch", torch.rand(784), torch.Generator().manual_seed(0))
+    ours = [layer for layer in vae.modules() if hasattr(layer, "reset_parameters")]
+    assert len(ours) == 8
+    for layer in ours:
+        largest = layer.weight.abs().max().item()
+        if isinstance(layer, nn.ConvTranspose2d):  # stride 2: an output adds up 2 x 2 of 4 x 4 taps
+            expected = (4 * layer.in_channels) ** -0.5
+        else:
+            layer.reset_parameters()  # torch's own
+            expected = layer.weight.abs().max().item()
+        assert largest == pytest.approx(expected, rel=0.1)
+    model.initialize(vae, "glorot", torch.rand(784), torch.Generator().manual_seed(0))
+    for layer in ours:
+        taps = layer.weight[0, 0].numel()  # 1 of a fully connected layer
+        limit = math.sqrt(6 / (taps * (layer.weight.shape[0] + layer.weight.shape[1])))
+        assert 0.9 * limit < layer.weight.abs().max() <= limit
+
+
+@pytest.mark.parametrize("scheme", ["torch", "glorot"])
 @pytest.mark.parametrize("architecture", [TINY, CONV], ids=["mlp", "conv"])
 def test_initial_activations_neither_vanish_nor_explode(
     scheme: str, architecture: ModelParams
