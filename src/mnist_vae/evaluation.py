@@ -16,8 +16,8 @@ from mnist_vae.model import PIXELS, VAE
 BITS = PIXELS * math.log(2)  # nats per image -> bits per pixel
 ACTIVE = 0.01  # Burda et al. 2015, section 5.2: a unit is active if Var_x(E[z|x]) is above this
 # Nats per image above which a quadrature is refused. Its value is off by the truncation, but by a
-# small part of the resolution only, since the sum converges so fast.
-TRUNCATION, RESOLUTION = 0.1, 1.0
+# third of the resolution at most, since the sum converges so fast.
+TRUNCATION, RESOLUTION = 0.1, 0.3
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """The marginal log-likelihood log p(x): an importance-weighted bound and, for two units, the value.
 
-Both stream over their samples or grid points in chunks, so that memory does not grow with their
+Both stream over their samples or grid points in chunks, so that memory hardly grows with their
 number, and add up in float64. Nearly all of their time goes into the decoder's matmuls.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -66,18 +67,21 @@ def quadrature(model: VAE, x: Tensor, points: int, extent: float) -> Quadrature:
     with (784, points^2) does the work.
     """
     rows = ROWS[x.device.type]
-    outside, _ = surroundings(points, extent)
+    outside, cells = surroundings(points, extent)
     chunks = math.ceil(points**2 / rows) + math.ceil(len(outside) / rows)
     sums = torch.full((len(x), 3), -math.inf, dtype=torch.float64, device=x.device)
-    grid = _grid(points, extent, x.device)
-    for z, cells in tqdm(grid, desc="quadrature", total=chunks, unit="chunk", disable=None):
+    grid = chain(
+        _inside(points, extent, x.device),
+        ((z, z.new_tensor([0.0, 0.0, cells]).expand(len(z), 3)) for z in outside.to(x).split(rows)),
+    )
+    for z, counts in tqdm(grid, desc="quadrature", total=chunks, unit="chunk", disable=None):
         logits = model.decode(z)
         constant = elbo.log_standard_normal(z) - elbo.softplus(logits).sum(-1)
         for start in range(0, len(x), rows):
             part = slice(start, start + rows)
             log_joint = torch.addmm(constant, x[part], logits.T)
             highest = log_joint.amax(1, keepdim=True)
-            added = log_joint.sub_(highest).exp_() @ cells
+            added = log_joint.sub_(highest).exp_() @ counts
             sums[part] = torch.logaddexp(sums[part], added.double().log() + highest)
     log_px, coarse, beyond = (sums + 2 * math.log(2 * extent / (points - 1))).unbind(1)
     truncation = torch.logaddexp(log_px, beyond) - log_px
@@ -85,16 +89,18 @@ def quadrature(model: VAE, x: Tensor, points: int, extent: float) -> Quadrature:
 
 
 def surroundings(points: int, extent: float) -> tuple[Tensor, float]:
-    """Points (P, 2) around the square, and the grid's cells that each stands for, about 16."""
+    """Points (P, 2) around the square, and the grid's cells that each stands for, at most 16."""
     count = 6 * math.ceil((points - 1) / 16)  # a multiple of 6: none stands astride the border
     axis = 1.5 * extent * (torch.arange(0.5, count) / count * 2 - 1)
     z = torch.cartesian_prod(axis, axis)
     return z[z.abs().amax(1) > extent], (1.5 * (points - 1) / count) ** 2
 
 
-def _grid(points: int, extent: float, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """Points (P, 2) in chunks, and how many cells of the grid each stands for in three sums (P, 3):
-    over all points, over every second one of both axes, and over the surroundings."""
+def _inside(points: int, extent: float, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """The grid's points (P, 2) in chunks, and for how many of its cells each counts (P, 3).
+
+    In three sums: over all points, over every second one of both axes, over the surroundings.
+    """
     rows = ROWS[device.type]
     axis = torch.linspace(-extent, extent, points, device=device)
     for first in range(0, points**2, rows):
@@ -103,6 +109,3 @@ def _grid(points: int, extent: float, device: torch.device) -> Iterator[tuple[Te
         coarse = 4.0 * ((i % 2 == 0) & (j % 2 == 0))
         every = torch.ones_like(coarse)
         yield torch.stack([axis[i], axis[j]], 1), torch.stack([every, coarse, 0 * every], 1)
-    outside, cells = surroundings(points, extent)
-    for z in outside.to(device).split(rows):
-        yield z, z.new_tensor([0.0, 0.0, cells]).expand(len(z), 3)

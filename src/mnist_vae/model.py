@@ -147,8 +147,9 @@ def initialize(
     """Random weights, in place.
 
     glorot: weights uniform by fan-in and fan-out, biases zero (Glorot & Bengio 2010). torch:
-    weights and biases uniform in +-1/sqrt(fan-in), PyTorch's own (ibid., equation 1). spread: the
-    same, then `_spread`, for few latent units.
+    weights and biases uniform in +-1/sqrt(fan-in), PyTorch's own (ibid., equation 1), but of a
+    transposed convolution by what one output adds up. spread: the same, then `_spread`, for few
+    latent units.
 
     The output bias is zero or, with `mean_image` (784,), its logit, so that training starts from
     the mean image and not from grey (Burda et al. 2015, section 5).

@@ -80,10 +80,15 @@ def check(path: Path = PARAMS, schema: Path = SCHEMA) -> dict[str, Any]:
 def _conflict(values: Mapping[str, Any]) -> str:
     """What of the values does not go together, each of them being allowed; empty if nothing."""
     points, units = values.get("quadrature_points"), values.get("latent_dim")
-    if points == 1:
-        return "quadrature_points is 1; it must be 0, for none, or at least 2 points per axis"
+    extent = values.get("quadrature_extent", 0)
+    least = math.ceil(2 * extent) + 1  # a prior deviation between two points of the grid
     if points and units != 2:
         return f"quadrature_points is {points}; it must be 0 with latent_dim {units}, not 2"
+    if points and points < least:
+        return (
+            f"quadrature_points is {points}; it must be 0, for none, or from {least} with "
+            f"quadrature_extent {extent}"
+        )
     layers = values.get("hidden_sizes")
     if values.get("architecture") == "conv" and layers and len(layers) < 2:
         return (

@@ -176,6 +176,23 @@ def test_a_grid_that_does_not_give_the_likelihood_is_refused(
         evaluation.evaluate(vae(), digits().round(), LABELS, TRAIN, asked)
 
 
+@pytest.mark.parametrize("broken", [math.inf, math.nan])
+def test_a_grid_that_misses_the_codes_is_refused(broken: float) -> None:
+    network = vae()
+    with torch.no_grad():
+        network.decoder.get_parameter("0.weight").mul_(100)  # corners that explain no image
+        network.decoder.get_parameter("2.weight").mul_(100 if broken == math.inf else broken)
+    coarse = replace(PARAMS, quadrature_points=2, quadrature_extent=20.0)
+    with pytest.raises(PipelineError, match=f"its resolution is {broken} nats, above"):
+        evaluation.log_likelihood(
+            network,
+            digits().round(),
+            evaluation.infer(network, digits()),
+            torch.zeros(len(digits())),
+            coarse,
+        )
+
+
 def test_the_held_out_binarization_is_the_stored_one(mnist_raw: Path, tmp_path: Path) -> None:
     preprocess.preprocess(PreprocessParams(100, 0, 7), mnist_raw, tmp_path)
     for split, images in (("validation", 100), ("test", 10_000)):

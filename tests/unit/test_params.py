@@ -85,7 +85,11 @@ def test_both_ends_of_the_range_are_checked(file: Path, key: str) -> None:
     ("changes", "says"),
     [
         ({"quadrature_points": 600, "latent_dim": 16}, "must be 0 with latent_dim 16"),
-        ({"quadrature_points": 1}, "at least 2 points per axis"),
+        ({"quadrature_points": 1}, "must be 0, for none, or from 11 with quadrature_extent 5.0"),
+        (
+            {"quadrature_points": 24, "quadrature_extent": 12},
+            "or from 25 with quadrature_extent 12",
+        ),
         ({"architecture": "conv", "hidden_sizes": [8]}, "at least two entries"),
         (SECOND_CYCLE, "must be 0 with importance_warmup_epochs 0"),
         (
@@ -107,6 +111,7 @@ def test_values_that_do_not_go_together(file: Path, changes: dict[str, Any], say
         SECOND_CYCLE | {"objective": "elbo", "importance_warmup_epochs": 30},
         {"kl_warmup_epochs": 30},
         {"quadrature_points": 600, "latent_dim": 2},
+        {"quadrature_points": 25, "quadrature_extent": 12},
         {"architecture": "conv", "hidden_sizes": [8, 8]},
     ],
 )

@@ -158,7 +158,13 @@ def test_a_metric_without_direction_is_refused() -> None:
         assert champion.direction(name) == 1
     assert champion.direction("test_distortion") == -1
     assert champion.direction("test_iwae_5000_bits_per_dimension") == -1
-    for name in ("test_rate", "test_elbo_se", "active_units", "test_iwae_5000_minus_elbo"):
+    for name in (
+        "test_rate",
+        "test_elbo_se",
+        "active_units",
+        "test_iwae_5000_minus_elbo",
+        "iwae_bits_per_dimension",
+    ):
         with pytest.raises(PipelineError, match="which of two models is better"):
             champion.direction(name)
 

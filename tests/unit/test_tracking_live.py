@@ -9,7 +9,7 @@ from mnist_vae.tracking import live
 
 
 @pytest.mark.parametrize(
-    ("given", "tried"), [(None, True), ("on", True), ("off", False), ("OFF", False)]
+    ("given", "tried"), [(None, True), ("", True), ("on", True), ("off", False), ("OFF", False)]
 )
 def test_the_live_view_can_be_turned_off(
     tmp_path: Path,

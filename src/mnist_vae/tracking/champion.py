@@ -75,7 +75,7 @@ def choose(metric: str) -> Champion:
 def direction(name: str) -> int:
     """1 if more is better, -1 if less is; PipelineError if neither can be said of the metric."""
     if not name.endswith("_se") and "_minus_" not in name:  # errors and gaps
-        if name.startswith(MINIMISED) or name.endswith(BITS):
+        if name.startswith(MINIMISED) or (name.startswith("test_") and name.endswith(BITS)):
             return -1
         if name.startswith(MAXIMISED):
             return 1

@@ -123,7 +123,7 @@ def _start(environment: Mapping[str, str]) -> "subprocess.Popen[bytes] | None":
 
 
 def _wanted() -> bool:
-    given = os.environ.get(SWITCH, "on")
+    given = os.environ.get(SWITCH) or "on"
     if given.lower() not in ("on", "off"):
         raise PipelineError(f"{SWITCH} is {given!r}; it must be on or off")
     return given.lower() == "on"
