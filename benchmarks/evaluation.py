@@ -21,7 +21,7 @@ def measure(quick: bool) -> dict[str, Any]:
         runners[kind] = contestant("marginal_lap", *arguments, images=images)
         floor = contestant("marginal_lap", *arguments, "--floor", images=images)
         runners[f"{kind} floor"] = floor
-    return {"sizes": sizes, "laps": clock.race(runners, 1 if quick else 3, 0 if quick else 1)}
+    return {"sizes": sizes, "laps": clock.race(runners, 1 if quick else 9, 0 if quick else 1)}
 
 
 def tables(raw: dict[str, Any]) -> list[Table]:
