@@ -17,6 +17,7 @@ from safetensors.numpy import load as load_arrays
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.tracking import content as contents
+from mnist_vae.tracking import outputs
 from mnist_vae.tracking.repository import Repository
 
 RAW = Path("data/raw")
@@ -83,9 +84,8 @@ def _environment(root: Path) -> dict[str, str]:
 def _detail(repository: Repository, commit: str, path: str, md5: str, now: Path) -> str:
     before = repository.read(commit, path)
     if before is None:
-        cache = repository.folder / _run(["dvc", "cache", "dir"], repository.folder).strip()
-        cached = cache / "files/md5" / md5[:2] / md5[2:]
-        before = cached.read_bytes() if cached.is_file() else None
+        cached = outputs.cached(repository.folder, md5)
+        before = cached.read_bytes() if cached else None
     if before is None:
         return "the committed bytes are not in the DVC cache, so there is no measure"
     return listing(before, now) if now.is_dir() else describe(path, before, now.read_bytes())

@@ -20,12 +20,11 @@ from mnist_vae.params import parse
 Read = Callable[[str], bytes | None]
 TRACK = "track"  # the stage that only looks: its code cannot change a result
 _OUTPUTS = ("outs", "metrics", "plots")
-SHOWN = (  # what every run shows of the outputs ...
-    *(f"data/processed/{split}.safetensors" for split in ("train", "validation", "test")),
-    "models/vae.safetensors",
-    "metrics/history.csv",
-    "metrics/evaluation.json",
-)
+DATA = {split: f"data/processed/{split}.safetensors" for split in ("train", "validation", "test")}
+MODEL = "models/vae.safetensors"
+HISTORY = "metrics/history.csv"
+EVALUATION = "metrics/evaluation.json"
+SHOWN = (*DATA.values(), MODEL, HISTORY, EVALUATION)  # what every run shows of the outputs ...
 NAMED = ("dataset", "likelihood", "epochs", "device", "threads")  # ... and of the parameters
 
 
@@ -86,15 +85,14 @@ def load(read: Read) -> Content:
     Raises PipelineError if params.yaml or dvc.yaml is missing, cannot be read or has another
     layout.
     """
-    content = load_inputs(read)
-    stages = _stages(read)
+    content, stages, code = _inputs(read)
     if (locked := read("dvc.lock")) is None:
         return replace(content, problem="there is no dvc.lock: the pipeline has not run")
     try:
         lock = _parse(locked, "dvc.lock").get("stages", {})
     except PipelineError as error:
         return replace(content, problem=str(error))
-    if problem := _outdated(stages, lock, _code(read, stages), content.params):
+    if problem := _outdated(stages, lock, code, content.params):
         return replace(content, problem=problem)
     return replace(content, outputs=_outputs({name: lock[name] for name in stages}))
 
@@ -111,9 +109,7 @@ def for_run(content: Content) -> Content:
 @_like_ours()
 def load_inputs(read: Read) -> Content:
     """As `load`, without a look at dvc.lock: all that is known when training starts."""
-    params, stages = _yaml(read, "params.yaml"), _stages(read)
-    code = _digest(_code(read, stages))
-    return Content(params, code, _digest([params, code]), {}, "")
+    return _inputs(read)[0]
 
 
 def producers(read: Read) -> dict[str, str]:
@@ -129,6 +125,14 @@ def difference(params: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, 
         for name in sorted(params)
         if name not in base or _plain(params[name]) != _plain(base[name])
     }
+
+
+def _inputs(read: Read) -> tuple[Content, dict[str, Any], dict[str, str]]:
+    """A content without results, its stages, and the md5 of the files that they depend on."""
+    params, stages = _yaml(read, "params.yaml"), _stages(read)
+    files = _code(read, stages)
+    code = _digest(files)
+    return Content(params, code, _digest([params, code]), {}, ""), stages, files
 
 
 def _outdated(

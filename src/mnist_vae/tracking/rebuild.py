@@ -7,21 +7,19 @@ that training left unfinished, and whatever a store that was down has missed.
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.tracking import content as contents
-from mnist_vae.tracking import origins, runs, upsert
+from mnist_vae.tracking import origins, outputs, runs, upsert
 from mnist_vae.tracking.content import Content
 from mnist_vae.tracking.repository import Repository, root
 from mnist_vae.tracking.store import Store, errors, file_lock, open_store
 
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
-    from dvc_data.hashfile.db import HashFileDB
     from mlflow.entities import Run
 
 EVALUATION = 24 * 3600 * 1000  # milliseconds that an experiment can take after its training
@@ -100,7 +98,7 @@ def _from_history(
     What is wrong with a remote itself is put into `said`.
     """
     commit = place.commits[-1] if place.commits else None
-    outputs: list[DVCFileSystem] = []  # opened once, and only if something is missing
+    opened: list[DVCFileSystem] = []  # once, and only if something is missing
 
     def fetch(path: str) -> Path | None:
         if commit is None:
@@ -113,17 +111,16 @@ def _from_history(
         if found is not None:
             copy.write_bytes(found)
             return copy
-        md5 = place.content.outputs.get(path, "none")
-        cached = Path(_cache(repository.folder).oid_to_path(md5))
-        if cached.is_file():
+        md5 = place.content.outputs.get(path, "")
+        if cached := outputs.cached(repository.folder, md5):
             if not copy.exists():
                 copy.symlink_to(cached)
             return copy
         from dvc.exceptions import DvcException
 
         try:
-            outputs[:] = outputs or [_outputs(repository.folder, commit)]
-            outputs[0].get_file(path, str(copy))
+            opened[:] = opened or [outputs.files(repository.folder, commit)]
+            opened[0].get_file(path, str(copy))
         except (OSError, DvcException):
             return None
         except Exception as error:  # of the remote's own library: no plugin, no password
@@ -132,25 +129,6 @@ def _from_history(
         return copy
 
     return fetch
-
-
-@cache
-def _cache(folder: Path) -> "HashFileDB":
-    """DVC's cache of the project; it needs no remote, which may be out of order."""
-    from dvc.repo import Repo
-
-    with Repo(str(folder)) as repo:
-        local: HashFileDB = repo.cache.local
-        return local
-
-
-def _outputs(folder: Path, commit: str | None) -> "DVCFileSystem":
-    """A commit's outputs in DVC's cache and in today's remotes, which can be younger than it."""
-    from dvc.api import DVCFileSystem
-    from dvc.repo import Repo
-
-    with Repo(str(folder)) as repo:
-        return DVCFileSystem(str(folder), rev=commit, config=dict(repo.config))
 
 
 def _moment(repository: Repository, place: _Place) -> int | None:

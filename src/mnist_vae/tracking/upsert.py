@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING
 
 from mnist_vae.tracking import environment, models, runs, summary
 from mnist_vae.tracking import tags as run_tags
-from mnist_vae.tracking.content import Content
+from mnist_vae.tracking.content import DATA, EVALUATION, HISTORY, MODEL, Content
 from mnist_vae.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
 
-HISTORY = "metrics/history.csv"
-EVALUATION = "metrics/evaluation.json"
-MODEL = "models/vae.safetensors"
 DESCRIPTION = ("params.yaml", "dvc.yaml", "dvc.lock")
-DATA = {"training": "train", "validation": "validation", "testing": "test"}
+PURPOSES = {"train": "training", "validation": "validation", "test": "testing"}  # of the data
 Fetch = Callable[[str], Path | None]  # a file's local copy; None if it is gone
 
 
@@ -172,10 +169,10 @@ class _Writer:
             for used in (self.run.inputs.dataset_inputs if self.run.inputs else [])
         }
         new = []
-        for purpose, split in DATA.items():
+        for split, purpose in PURPOSES.items():
             name, digest = self._dataset(split)
             if digest not in there:
-                source = {"path": _data(split), "md5": digest, "tool": "dvc"}
+                source = {"path": DATA[split], "md5": digest, "tool": "dvc"}
                 new.append(
                     DatasetInput(
                         Dataset(name, digest, "dvc", json.dumps(source)),
@@ -234,7 +231,7 @@ class _Writer:
         return runs.log_rows(self.store, run_id, there, protocol, rows, moment.__add__)
 
     def _dataset(self, split: str) -> tuple[str, str]:
-        return f"{self.content.params['dataset']} {split}", self.content.outputs[_data(split)]
+        return f"{self.content.params['dataset']} {split}", self.content.outputs[DATA[split]]
 
     def _show(self, run_id: str, picture: Path) -> None:
         from PIL import Image
@@ -243,10 +240,6 @@ class _Writer:
             image.load()
             step = int(self.content.params["epochs"])
             self.client.log_image(run_id, image, key=picture.stem, step=step)
-
-
-def _data(split: str) -> str:
-    return f"data/processed/{split}.safetensors"
 
 
 def _now() -> int:

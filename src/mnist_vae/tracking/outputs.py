@@ -1,0 +1,36 @@
+"""The stages' outputs as DVC keeps them: in its cache, and in its remotes."""
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dvc.api import DVCFileSystem
+    from dvc_data.hashfile.db import HashFileDB
+
+
+def cached(folder: Path, md5: str) -> Path | None:
+    """Where the cache of the project in `folder` has an output, or a folder's listing, if it does.
+
+    This needs no remote, which may be out of order.
+    """
+    path = Path(_cache(folder).oid_to_path(md5)) if md5 else None
+    return path if path and path.is_file() else None
+
+
+@cache
+def _cache(folder: Path) -> "HashFileDB":
+    from dvc.repo import Repo
+
+    with Repo(str(folder)) as repo:
+        local: HashFileDB = repo.cache.local
+        return local
+
+
+def files(folder: Path, commit: str | None) -> "DVCFileSystem":
+    """A commit's outputs in the cache and in today's remotes, which can be younger than it."""
+    from dvc.api import DVCFileSystem
+    from dvc.repo import Repo
+
+    with Repo(str(folder)) as repo:
+        return DVCFileSystem(str(folder), rev=commit, config=dict(repo.config))
