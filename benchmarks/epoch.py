@@ -64,7 +64,7 @@ def live_cost(sandbox: Project, repeats: int) -> list[dict[str, float]]:
     for repeat in range(repeats):
         turn = {}
         for switch in ("on", "off") if repeat % 2 else ("off", "on"):
-            command = [sys.executable, "-m", "stages.train"]
+            command = [sys.executable, "-m", "stages", "train"]
             done = process.run(
                 command, sandbox.folder, sandbox.environment | {"MNIST_VAE_LIVE": switch}
             )

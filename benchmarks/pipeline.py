@@ -17,7 +17,7 @@ COMMANDS = {
     "dvc exp show": ["dvc", "exp", "show", "--csv"],
 }
 REBUILT = 10  # experiments up to which runs are made: each takes seconds
-TRACK = [sys.executable, "-m", "stages.track"]
+TRACK = [sys.executable, "-m", "stages", "track"]
 REBUILD = [sys.executable, "-m", "mnist_vae", "rebuild"]
 
 
@@ -64,7 +64,7 @@ def downloads(sandbox: Project) -> dict[str, float | None]:
         sandbox.run("rm", "-rf", "data/raw")
         environment = sandbox.environment | {"MNIST_MIRROR": mirror}
         try:
-            command = [sys.executable, "-m", "stages.download"]
+            command = [sys.executable, "-m", "stages", "download"]
             taken[name] = process.run(command, sandbox.folder, environment).seconds
         except RuntimeError:  # no source to be had from here
             taken[name] = None

@@ -19,7 +19,7 @@ from benchmarks import data
 from benchmarks.recipe import CANDIDATES, NETWORK, PLAIN
 from benchmarks.report import Table, target
 from mnist_vae import checkpoint, model, params, runtime, training
-from mnist_vae.preprocess import PreprocessParams, preprocess
+from mnist_vae.preprocess import PreprocessParams, preprocess, write
 
 Curve = list[tuple[float, float]]  # seconds since the start, validation -ELBO, after each epoch
 
@@ -29,7 +29,7 @@ def splits(folder: Path) -> tuple[Tensor, Tensor]:
     from mnist_vae import dataset
 
     processed = folder / "processed"
-    preprocess(params.load(PreprocessParams), folder / "MNIST/raw", processed)
+    write(preprocess(params.load(PreprocessParams), folder / "MNIST/raw"), processed)
     return (
         dataset.load_intensities("train", processed),
         dataset.load_intensities("validation", processed),

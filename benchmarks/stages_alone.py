@@ -19,7 +19,7 @@ def measure(quick: bool) -> dict[str, Any]:
         sandbox.dvc("repro", "plots")
         sandbox.run("chmod", "-R", "u+w", ".")
         for stage in STAGES:
-            command = [sys.executable, "-m", f"stages.{stage}"]
+            command = [sys.executable, "-m", "stages", stage]
             done, peak = process.run_small(command, sandbox.folder, sandbox.environment)
             imports = [sys.executable, "-X", "importtime", "-c", f"import stages.{stage}"]
             repeats = [

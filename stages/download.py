@@ -3,16 +3,13 @@
 import os
 from pathlib import Path
 
-from mnist_vae import download, params
-from mnist_vae.errors import run
+from mnist_vae import download
+from mnist_vae.inputs import Inputs
 
 RAW = Path("data/raw")
 
 
-def main() -> None:
-    settings = params.load(download.DownloadParams)
+def main(inputs: Inputs) -> None:
+    settings = inputs.load(download.DownloadParams)
+    # Each file is what its pinned SHA-256 says, whatever is edited meanwhile.
     download.download(settings, RAW, mirror=os.environ.get("MNIST_MIRROR", ""))
-
-
-if __name__ == "__main__":
-    run(main)

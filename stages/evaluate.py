@@ -2,25 +2,22 @@
 
 from pathlib import Path
 
-from mnist_vae import dataset, evaluation, model, params, runtime
-from mnist_vae.errors import run
+from mnist_vae import dataset, evaluation, model, runtime
 from mnist_vae.files import write_arrays, write_json
+from mnist_vae.inputs import Inputs
 
 MODEL = Path("models/vae.safetensors")
 METRICS = Path("metrics/evaluation.json")
 ARRAYS = Path("results/evaluation.safetensors")
 
 
-def main() -> None:
-    settings = params.load(evaluation.EvaluationParams)
-    device = runtime.prepare(params.load(runtime.RuntimeParams))
+def main(inputs: Inputs) -> None:
+    settings = inputs.load(evaluation.EvaluationParams)
+    device = runtime.prepare(inputs.load(runtime.RuntimeParams))
     vae = model.load(MODEL).to(device)
     x = dataset.load_observations("test", settings.likelihood).to(device)
     train = dataset.load_intensities("train"), dataset.load_labels("train")
     metrics, arrays = evaluation.evaluate(vae, x, dataset.load_labels("test"), train, settings)
+    inputs.check()
     write_json(METRICS, metrics)
     write_arrays(ARRAYS, arrays)
-
-
-if __name__ == "__main__":
-    run(main)

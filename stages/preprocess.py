@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-from mnist_vae import params, preprocess
-from mnist_vae.errors import run
+from mnist_vae import preprocess
+from mnist_vae.inputs import Inputs
 
 RAW = Path("data/raw")
 PROCESSED = Path("data/processed")
 
 
-def main() -> None:
-    preprocess.preprocess(params.load(preprocess.PreprocessParams), RAW, PROCESSED)
-
-
-if __name__ == "__main__":
-    run(main)
+def main(inputs: Inputs) -> None:
+    splits = preprocess.preprocess(inputs.load(preprocess.PreprocessParams), RAW)
+    inputs.check()
+    preprocess.write(splits, PROCESSED)

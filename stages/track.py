@@ -4,22 +4,17 @@ import os
 import sys
 from pathlib import Path
 
-from mnist_vae import params
-from mnist_vae.errors import PipelineError, run
+from mnist_vae.errors import PipelineError
+from mnist_vae.inputs import Inputs
 from mnist_vae.tracking.store import StoreError
 from mnist_vae.tracking.track import track
 
 
-def main() -> None:
-    params.check()
+def main(inputs: Inputs) -> None:
     try:
-        print(track(Path()))
+        print(track(Path(), inputs.check))
     except StoreError as error:
         fault = f"{error}; once it works, `make rebuild` makes the run"
         if "DVC_EXP_NAME" not in os.environ:
             raise PipelineError(fault) from error
         print(f"warning: {fault}", file=sys.stderr)  # DVC drops an experiment if a stage fails
-
-
-if __name__ == "__main__":
-    run(main)

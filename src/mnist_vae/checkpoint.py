@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from ruamel.yaml import YAML
 from torch import Tensor, nn
 
 from mnist_vae.errors import PipelineError
@@ -31,18 +30,17 @@ INTERVAL = "MNIST_VAE_CHECKPOINT_SECONDS"  # environment variable; 30 if it is n
 GENERATORS = ("noise", "pixels")
 
 
-def path_for(stage: str, params: Sequence[object], device: torch.device) -> Path:
-    """Where the checkpoint of a stage's present parameters, code, data and torch belongs.
+def path_for(
+    stage: str, digests: Mapping[Path, str], params: Sequence[object], device: torch.device
+) -> Path:
+    """Where the checkpoint of a stage's parameters, code and data (`digests`) and torch belongs.
 
     The name is a hash of all that determines the outputs: a checkpoint of anything else is never
     found. In a temporary workspace of `dvc exp run` it stands in the main repository.
     """
-    pipeline = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))
     digest = hashlib.sha256(f"{params} {torch.__version__} {device.type}".encode())
-    for name in sorted(pipeline["stages"][stage]["deps"]):
-        digest.update(name.encode())
-        with Path(name).open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+    for file in sorted(digests):
+        digest.update(f"{file} {digests[file]} ".encode())
     root = Path(os.environ.get("DVC_ROOT", "."))
     return root / FOLDER / f"{stage}-{digest.hexdigest()[:32]}.safetensors"
 
@@ -100,6 +98,7 @@ class Checkpoint:
         self._warned = False
         self._saved = time.monotonic()
         self._signal: str | None = None
+        self._finished: Callable[[], bool] | None = None
 
     @contextmanager
     def catch_signals(self) -> Iterator[None]:
@@ -165,6 +164,31 @@ class Checkpoint:
             return False
         return True
 
+    def finish(
+        self,
+        models: Mapping[str, nn.Module],
+        optimizer: torch.optim.Optimizer,
+        state: State,
+        generators: Sequence[torch.Generator],
+    ) -> None:
+        """Training has ended in this state; it is saved only if `until_in_place` calls for it."""
+        self._finished = lambda: self.save(models, optimizer, state, generators)
+
+    @contextmanager
+    def until_in_place(self) -> Iterator[None]:
+        """Train and put the results in place: then leave no checkpoint behind.
+
+        A training that has finished is saved if its results do not get there; the next one of the
+        same inputs ends at once.
+        """
+        try:
+            yield
+        except BaseException:
+            if self._finished and self._finished():
+                print("the finished training is kept as a checkpoint", file=sys.stderr)
+            raise
+        self._remove()
+
     def restore(
         self, models: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
     ) -> State | None:
@@ -186,11 +210,11 @@ class Checkpoint:
                 file=sys.stderr,
             )
             return None
-        print(f"going on from the checkpoint in epoch {state.epoch + 1}", file=sys.stderr)
+        where = f"in epoch {state.epoch + 1}" if state.batch else f"after epoch {state.epoch}"
+        print(f"going on from the checkpoint {where}", file=sys.stderr)
         return state
 
-    def remove(self) -> None:
-        """Training has finished: leave nothing behind."""
+    def _remove(self) -> None:
         half_written = self.path.parent.glob(f".{self.path.name}.*.tmp")  # by a killed process
         with suppress(OSError):  # a folder that nothing could be written to
             for file in (self.path, *half_written):

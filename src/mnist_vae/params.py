@@ -48,7 +48,11 @@ def load(kind: type[T], path: Path = PARAMS, schema: Path = SCHEMA) -> T:
     Raises PipelineError, one line naming the key, its value and what is allowed, for the first
     mistake anywhere in the file: a wrong plot setting stops the pipeline before any training.
     """
-    values = check(path, schema)
+    return select(kind, check(path, schema))
+
+
+def select(kind: type[T], values: Mapping[str, Any]) -> T:
+    """The frozen dataclass `kind`, made of those of the checked values that it names."""
     fields = {field.name: field.type for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     return kind(**{name: _convert(values[name], annotation) for name, annotation in fields.items()})
 

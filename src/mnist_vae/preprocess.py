@@ -37,14 +37,19 @@ class PreprocessParams:
     binarization_seed: int
 
 
-def preprocess(params: PreprocessParams, raw: Path, processed: Path) -> None:
-    """Write {train,validation,test}.safetensors into `processed` from the IDX files in `raw`.
+def preprocess(params: PreprocessParams, raw: Path) -> Mapping[str, Arrays]:
+    """The arrays of train, validation and test, as `split` gives them, from the IDX files in `raw`.
 
     Raises PipelineError if a file is missing or isn't exactly what its name says.
     """
     train = _read_pair(raw, "train", TRAIN_IMAGES)
     test = _read_pair(raw, "t10k", TEST_IMAGES)
-    for name, arrays in split(params, train, test).items():
+    return split(params, train, test)
+
+
+def write(splits: Mapping[str, Arrays], processed: Path) -> None:
+    """Write {train,validation,test}.safetensors into `processed`."""
+    for name, arrays in splits.items():
         write_arrays(processed / f"{name}.safetensors", arrays)
 
 

@@ -148,6 +148,7 @@ def fit(
         train_elbo = _validate(mean, train[:1000], params.seed)["validation_elbo"]
         _check("training's ELBO", train_elbo, params.epochs - 1, params)
     model.load_state_dict(mean.state_dict())
+    checkpoint.finish(models, optimizer, State.at_epoch(params.epochs, history), (noise, pixels))
     return history
 
 

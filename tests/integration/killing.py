@@ -21,6 +21,7 @@ import torch._dynamo  # noqa: F401 (the first optimizer imports it, which takes 
 
 from mnist_vae import errors
 from mnist_vae.files import read_arrays, write_arrays
+from mnist_vae.inputs import Inputs
 from stages import train  # type: ignore[attr-defined]
 
 RESULTS = (train.MODEL, train.HISTORY)
@@ -39,7 +40,7 @@ def attempt(disturb: Callable[[int], object] = lambda _: None) -> tuple[int, str
         os.dup2(output, 1)
         os.dup2(output, 2)
         try:
-            errors.run(train.main)
+            errors.run(lambda: train.main(Inputs("train")))
         except SystemExit as end:
             if isinstance(end.code, str):
                 print(end.code, file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from tests.integration.sandbox import TINY, Project
 
 RESULTS = ("models/vae.safetensors", "metrics/history.csv")
 OFF = {"MNIST_VAE_LIVE": "off"}
-TRAIN = ("python", "-m", "stages.train")
+TRAIN = ("python", "-m", "stages", "train")
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_full_disk_loses_no_training(copy: Project, path: str, space: str) -> 
     line = only_line(copy.run(*prefix, *TRAIN, fails=True, **every_step))
     assert line == f"error: No space left on device: {path}"
     output = copy.run(*TRAIN, **every_step)
-    assert "going on from the checkpoint in epoch 2" in output
+    assert "going on from the checkpoint after epoch 2" in output
     assert "epoch   1" not in output
     assert results(copy) == expected
     assert not list(copy.folder.rglob("*.tmp"))
@@ -91,7 +91,7 @@ def test_a_read_only_folder_is_one_line(copy: Project) -> None:
 
 
 def test_a_folder_without_write_permission_is_one_line(copy: Project) -> None:
-    command: tuple[str, ...] = ("python", "-m", "stages.plots")
+    command: tuple[str, ...] = ("python", "-m", "stages", "plots")
     if os.geteuid() == 0:  # who may write anywhere, unless that is taken away
         if shutil.which("setpriv") is None:
             pytest.skip("as root, this needs setpriv")
@@ -108,7 +108,7 @@ def test_no_network_says_what_each_source_answered(copy: Project, tmp_path: Path
     began = time.monotonic()
     output = copy.run(
         *namespace("--net"),
-        *("python", "-m", "stages.download"),
+        *("python", "-m", "stages", "download"),
         fails=True,
         MNIST_MIRROR="",
         npm_config_cache=str(tmp_path / "npm"),

@@ -129,7 +129,7 @@ def test_a_wrong_parameter_stops_before_any_work(copy: Project, change: str, say
 def test_every_stage_refuses_a_wrong_parameter_file(copy: Project) -> None:
     copy.set(dataset="mnits")
     for stage in STAGES:
-        output = copy.run("python", "-m", f"stages.{stage}", fails=True)
+        output = copy.run("python", "-m", "stages", stage, fails=True)
         assert "dataset is 'mnits'; it must be mnist or fashion-mnist" in output
         assert "Traceback" not in output
         assert len(output.strip().splitlines()) == 1

@@ -75,7 +75,7 @@ def test_rebuild_leaves_the_run_of_an_experiment_on_its_way_home(
     elsewhere.dvc("repro", "plots")
     stage = {"DVC_ROOT": str(copied.folder), "DVC_EXP_NAME": "late"}
     stage |= {"DVC_EXP_BASELINE_REV": copied.git("rev-parse", "HEAD")}
-    elsewhere.run("python", "-m", "stages.track", **stage)
+    elsewhere.run("python", "-m", "stages", "track", **stage)
     assert len(store_view.runs(copied.folder)) == 2
     note = copied.folder / ".dvc/tmp/exps/standalone/run/abc/abc.run"
     note.parent.mkdir(parents=True)

@@ -15,7 +15,7 @@ from tests.integration.sandbox import CHECKOUT, Project
 pytestmark = store_view.IN_OUR_PROCESS
 RESULTS = ("models/vae.safetensors", "metrics/history.csv")
 EVERY_STEP = {"MNIST_VAE_CHECKPOINT_SECONDS": "0", "MNIST_VAE_LIVE": "off"}
-TRAIN = ("python", "-m", "stages.train")
+TRAIN = ("python", "-m", "stages", "train")
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(copy: Project) -> 
 def training_of(process: "subprocess.Popen[str]") -> psutil.Process:
     """The training that a `dvc repro` has started."""
     children = psutil.Process(process.pid).children(recursive=True)
-    (found,) = (child for child in children if child.cmdline()[1:] == ["-m", "stages.train"])
+    (found,) = (child for child in children if child.cmdline()[1:] == ["-m", "stages", "train"])
     return found
 
 
@@ -129,6 +129,6 @@ def test_a_damaged_input_is_named(copy: Project, stage: str, damaged: str, says:
     content = path.read_bytes()
     path.unlink()  # the cache's file stays as it is
     path.write_bytes(content[: len(content) // 2])
-    output = copy.run("python", "-m", f"stages.{stage}", fails=True)
+    output = copy.run("python", "-m", "stages", stage, fails=True)
     assert f"error: {damaged} {says}" in output
     assert "Traceback" not in output

@@ -221,7 +221,7 @@ def test_the_same_pipeline_with_only_the_environment_changed(
 
 def test_a_wrong_password_is_one_line(member: Project) -> None:
     member.environment["MLFLOW_TRACKING_PASSWORD"] = "guessed"  # noqa: S105
-    output = member.run("python", "-m", "stages.track", fails=True)
+    output = member.run("python", "-m", "stages", "track", fails=True)
     assert len(output.splitlines()) == 1
     assert output.startswith("error: MLflow store http://127.0.0.1:")
     assert "not authenticated" in output

@@ -72,7 +72,7 @@ def test_a_run_has_the_environment_that_its_weights_come_from(
     machine = {"device": "auto", "threads": TINY["threads"]}
     environment.record(project.folder / "models/vae.safetensors", machine, {"env.threads": "7"})
 
-    project.run("python", "-m", "stages.track")
+    project.run("python", "-m", "stages", "track")
 
     (run,) = store_view.runs(project.folder).values()
     assert run.tags["env.threads"] == "7"  # and not what a training that was killed left there

@@ -30,14 +30,14 @@ def steps(project: Project) -> list[int]:
 def test_a_killed_training_leaves_nothing_running_and_goes_on_in_its_run(copied: Project) -> None:
     first = newest(copied).id
     copied.set(**LONG)
-    with copied.start("python", "-m", "stages.train") as training:
+    with copied.start("python", "-m", "stages", "train") as training:
         wait_for(lambda: newest(copied).id != first and steps(copied))
         assert newest(copied).status == "RUNNING"
         live = newest(copied).id
         training.kill()
     wait_for(lambda: newest(copied).status == "KILLED")
 
-    with copied.start("python", "-m", "stages.train") as training:
+    with copied.start("python", "-m", "stages", "train") as training:
         wait_for(lambda: newest(copied).status == "RUNNING")
         assert newest(copied).id == live
         training.send_signal(signal.SIGINT)
@@ -61,7 +61,7 @@ def test_the_machines_load_is_logged_if_asked_for(copied: Project) -> None:
         "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "true",
         "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "0.5",
     }
-    with copied.start("python", "-m", "stages.train", **switches) as training:
+    with copied.start("python", "-m", "stages", "train", **switches) as training:
         wait_for(lambda: "system/cpu_utilization_percentage" in newest(copied).points)
         training.kill()
     wait_for(lambda: newest(copied).status == "KILLED")
@@ -76,7 +76,7 @@ def test_a_locked_database_is_one_warning_and_training_finishes(copied: Project)
     copied.set(**SLOW)
     database = sqlite3.connect(copied.folder / "mlflow.db")
     database.execute("BEGIN EXCLUSIVE")
-    output = copied.run("python", "-m", "stages.train")
+    output = copied.run("python", "-m", "stages", "train")
     database.rollback()
     database.close()
     assert output.count("warning: no live view in MLflow") == 1
@@ -94,7 +94,7 @@ def test_a_server_that_is_down_stops_track_at_once_and_track_adds_all(copied: Pr
     assert "Traceback" not in output
 
     began = time.monotonic()
-    output = copied.run("python", "-m", "stages.track", fails=True, MLFLOW_TRACKING_URI=uri)
+    output = copied.run("python", "-m", "stages", "track", fails=True, MLFLOW_TRACKING_URI=uri)
     assert time.monotonic() - began < 10
     assert len(output.splitlines()) == 1
     assert output.startswith("error: MLFLOW_TRACKING_URI http://127.0.0.1:")
@@ -130,20 +130,20 @@ def test_what_a_person_writes_in_mlflow_stays(copied: Project) -> None:
     client.set_tag(run.id, "mlflow.note.content", "for the paper")
     client.update_run(run.id, name="table 1")
     copied.command("rebuild")
-    copied.run("python", "-m", "stages.track")
+    copied.run("python", "-m", "stages", "track")
     assert newest(copied).name == "table 1"
     assert newest(copied).tags["mlflow.note.content"] == "for the paper"
 
 
 def test_track_leaves_one_run_with_the_files_values(copied: Project) -> None:
-    copied.run("python", "-m", "stages.track")
+    copied.run("python", "-m", "stages", "track")
     before = newest(copied)
     client = MlflowClient(f"sqlite:///{copied.folder / 'mlflow.db'}")
     client.log_metric(before.id, "greyscale/train_elbo", 1.5, step=1)  # as of another training
     experiment = client.get_run(before.id).info.experiment_id
     tags = {name: before.tags[name] for name in ("dvc.key", "dvc.results")}
     client.create_run(experiment, tags=tags)
-    copied.run("python", "-m", "stages.track")
+    copied.run("python", "-m", "stages", "track")
     assert newest(copied).content() == before.content()  # `runs` fails if two share a content
 
 

@@ -114,7 +114,8 @@ def test_a_finished_training_leaves_neither_checkpoint_nor_half_of_one(tmp_path:
         fit(PARAMS, tmp_path, stop_at=7)
     (tmp_path / ".checkpoint.safetensors.abc.tmp").write_bytes(b"of a killed process")
     (tmp_path / ".other.safetensors.abc.tmp").write_bytes(b"of another training")
-    Checkpoint(tmp_path / "checkpoint.safetensors", 1).remove()
+    with Checkpoint(tmp_path / "checkpoint.safetensors", 1).until_in_place():
+        pass
     assert [path.name for path in tmp_path.iterdir()] == [".other.safetensors.abc.tmp"]
 
 

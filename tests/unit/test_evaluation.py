@@ -117,7 +117,7 @@ def test_classifiers_on_the_latent_means_follow_the_classes(
     mnist_raw: Path, tmp_path: Path
 ) -> None:
     # An untrained encoder is a random projection, which keeps distances: far better than chance.
-    preprocess.preprocess(PreprocessParams(55_000, 0, 0), mnist_raw, tmp_path)
+    preprocess.write(preprocess.preprocess(PreprocessParams(55_000, 0, 0), mnist_raw), tmp_path)
     x, labels = dataset.load_intensities("test", tmp_path), dataset.load_labels("test", tmp_path)
     train = dataset.load_intensities("train", tmp_path), dataset.load_labels("train", tmp_path)
     network = vae(32, 200)
@@ -148,7 +148,7 @@ def test_knn_is_a_vote_and_takes_what_there_is() -> None:
 def test_constants_of_the_test_set(mnist_raw: Path, tmp_path: Path) -> None:
     # The two ends of the greyscale scale: one image for every digit, and the entropy of the
     # pixels themselves, which no model can beat.
-    preprocess.preprocess(PreprocessParams(10_000, 0, 0), mnist_raw, tmp_path)
+    preprocess.write(preprocess.preprocess(PreprocessParams(10_000, 0, 0), mnist_raw), tmp_path)
     x = dataset.load_observations("test", "greyscale", tmp_path)
     mean_image = dataset.load_intensities("train", tmp_path).mean(0)
     labels = dataset.load_labels("test", tmp_path)
@@ -194,7 +194,7 @@ def test_a_grid_that_misses_the_codes_is_refused(broken: float) -> None:
 
 
 def test_the_held_out_binarization_is_the_stored_one(mnist_raw: Path, tmp_path: Path) -> None:
-    preprocess.preprocess(PreprocessParams(100, 0, 7), mnist_raw, tmp_path)
+    preprocess.write(preprocess.preprocess(PreprocessParams(100, 0, 7), mnist_raw), tmp_path)
     for split, images in (("validation", 100), ("test", 10_000)):
         x = dataset.load_observations(split, "binarized", tmp_path)
         intensities = dataset.load_intensities(split, tmp_path)

@@ -54,11 +54,11 @@ def declared_params(stage: str) -> set[str]:
 
 
 def params_classes(path: Path) -> list[type]:
-    """The dataclasses that a stage hands to params.load."""
+    """The dataclasses that a stage hands to inputs.load."""
     module = importlib.import_module(f"stages.{path.stem}")
     classes = []
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("params.load", "load"):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "inputs.load":
             classes.append(eval(ast.unparse(node.args[0]), vars(module)))  # noqa: S307
     return classes
 
@@ -66,7 +66,9 @@ def params_classes(path: Path) -> list[type]:
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "track"])
 def test_deps_are_exactly_the_files_that_the_stage_imports(stage: str) -> None:
     entry = ROOT / f"stages/{stage}.py"
-    files = {str(path.relative_to(ROOT)) for path in imported(entry) | {entry}}
+    runner = ROOT / "stages/__main__.py"
+    walked = {entry, runner} | imported(entry) | imported(runner)
+    files = {str(path.relative_to(ROOT)) for path in walked}
     declared = {dep for dep in PIPELINE["stages"][stage]["deps"] if dep.endswith(".py")}
     assert declared == files
 

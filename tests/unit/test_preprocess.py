@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.files import read_arrays
-from mnist_vae.preprocess import PreprocessParams, binarize, parse_idx, preprocess, split
+from mnist_vae.preprocess import PreprocessParams, binarize, parse_idx, preprocess, split, write
 
 ROOT = Path(__file__).resolve().parents[2]
 SPLITS = ("train", "validation", "test")
@@ -142,7 +142,7 @@ def test_binarize_draws_intensity_over_255() -> None:
 
 
 def test_real_files(mnist_raw: Path, tmp_path: Path) -> None:
-    preprocess(DEFAULT, mnist_raw, tmp_path)
+    write(preprocess(DEFAULT, mnist_raw), tmp_path)
     arrays = {name: read_arrays(tmp_path / f"{name}.safetensors")[0] for name in SPLITS}
     assert [len(arrays[name]["labels"]) for name in SPLITS] == [50_000, 10_000, 10_000]
     assert [sorted(arrays[name]) for name in SPLITS] == [
@@ -159,7 +159,7 @@ def test_real_files(mnist_raw: Path, tmp_path: Path) -> None:
     assert digest.hexdigest() == "051027c1a474f536ad6b66f5efc1ffab9d99b86293e49cc80c89c93bc7688958"
 
     first = {name: (tmp_path / f"{name}.safetensors").read_bytes() for name in SPLITS}
-    preprocess(DEFAULT, mnist_raw, tmp_path)
+    write(preprocess(DEFAULT, mnist_raw), tmp_path)
     assert first == {name: (tmp_path / f"{name}.safetensors").read_bytes() for name in SPLITS}
 
 
@@ -177,24 +177,24 @@ def test_wrong_label_is_refused(copy: Path) -> None:
     path.unlink()
     path.write_bytes(content[:-1] + b"\x0a")
     with pytest.raises(PipelineError, match="t10k-labels-idx1-ubyte holds the label 10"):
-        preprocess(DEFAULT, copy, copy / "processed")
+        preprocess(DEFAULT, copy)
 
 
 def test_images_in_the_place_of_others_are_refused(copy: Path) -> None:
     (copy / "train-images-idx3-ubyte").unlink()
     (copy / "train-images-idx3-ubyte").symlink_to(copy / "t10k-images-idx3-ubyte")
     with pytest.raises(PipelineError, match="is 10000 x 28 x 28, not 60000 x 28 x 28"):
-        preprocess(DEFAULT, copy, copy / "processed")
+        preprocess(DEFAULT, copy)
 
 
 def test_missing_file_is_named(copy: Path) -> None:
     (copy / "train-labels-idx1-ubyte").unlink()
     with pytest.raises(PipelineError, match="train-labels-idx1-ubyte does not exist"):
-        preprocess(DEFAULT, copy, copy / "processed")
+        preprocess(DEFAULT, copy)
 
 
 def test_stages_run_one_after_the_other(mnist_raw: Path, tmp_path: Path) -> None:
-    for name in ("params.yaml", "params.schema.json"):
+    for name in ("dvc.yaml", "params.yaml", "params.schema.json"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     environment = {
         **os.environ,
@@ -204,7 +204,7 @@ def test_stages_run_one_after_the_other(mnist_raw: Path, tmp_path: Path) -> None
 
     def stage(name: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", f"stages.{name}"],
+            [sys.executable, "-m", "stages", name],
             cwd=tmp_path,
             env=environment,
             capture_output=True,

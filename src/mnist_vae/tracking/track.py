@@ -1,8 +1,10 @@
 """One experiment and its run: the stage `track`, and the way from an experiment to its run."""
 
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.tracking import content as contents
@@ -12,13 +14,23 @@ from mnist_vae.tracking.repository import Repository, root
 from mnist_vae.tracking.store import Store, errors, hide_password, open_store
 
 
-def track(folder: Path) -> str:
+def track(folder: Path, check: Callable[[], None]) -> str:
     """Make or complete the run of what the pipeline has just made in `folder`.
 
+    `check` is called before anything is written, and raises if the inputs are not as they were.
     Returns a summary for people. Raises PipelineError, one line, if the store does not work or
     dvc.lock does not belong to the workspace.
     """
-    content = contents.load(contents.workspace(folder))
+    with TemporaryDirectory() as described:  # what describes the run is read once
+        for name in upsert.DESCRIPTION:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, Path(described) / name)
+        return _track(folder, Path(described), check)
+
+
+def _track(folder: Path, described: Path, check: Callable[[], None]) -> str:
+    there, fixed = contents.workspace(folder), contents.workspace(described)
+    content = contents.load(lambda path: fixed(path) if path in upsert.DESCRIPTION else there(path))
     if content.problem:
         raise PipelineError(f"{content.problem}; run `dvc repro`")
     repository = Repository(root())
@@ -27,7 +39,8 @@ def track(folder: Path) -> str:
     repeat = origins.primary(places).repeat
     store = open_store(repository.folder)
     with errors(store.uri):
-        outcome = upsert.upsert(store, content, tags, repeat, present(folder))
+        check()
+        outcome = upsert.upsert(store, content, tags, repeat, present(described, folder))
         if store.embedded:
             _remove_superseded(store, repository, content)
         metrics = store.client.get_run(outcome.run_id).data.metrics
@@ -78,12 +91,11 @@ def run_of(name: str | None) -> tuple[str, str]:
     return run.info.run_id, store.address(run.info.run_id)
 
 
-def present(folder: Path) -> upsert.Fetch:
-    """Give the files of a folder."""
+def present(*folders: Path) -> upsert.Fetch:
+    """Give the files of the folders, each from the first that has it."""
 
     def fetch(path: str) -> Path | None:
-        file = folder / path
-        return file if file.is_file() else None
+        return next((folder / path for folder in folders if (folder / path).is_file()), None)
 
     return fetch
 
