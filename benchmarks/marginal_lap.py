@@ -54,7 +54,9 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=0)
     parser.add_argument("--floor", action="store_true", help="the matrix products alone")
     arguments = parser.parse_args()
-    device = runtime.prepare(runtime.RuntimeParams(arguments.device, torch.get_num_threads()))
+    device = runtime.prepare(
+        runtime.RuntimeParams(arguments.device, torch.get_num_threads(), "native")
+    )
     x = data.images(arguments.data, arguments.images).to(device)
     vae = model.VAE(NETWORK).to(device)
     posterior = evaluation.infer(vae, x)

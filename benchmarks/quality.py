@@ -38,7 +38,7 @@ def splits(folder: Path) -> tuple[Tensor, Tensor]:
 
 def curve(train: Tensor, validation: Tensor, changes: Mapping[str, object], device: str) -> Curve:
     """Train with params.yaml and `changes`."""
-    machine = runtime.prepare(runtime.RuntimeParams(device, torch.get_num_threads()))
+    machine = runtime.prepare(runtime.RuntimeParams(device, torch.get_num_threads(), "native"))
     settings = replace(params.load(training.TrainingParams), **changes)  # type: ignore[arg-type]
     vae = model.VAE(NETWORK)
     mean_image = train.mean(0) if settings.output_bias == "data_mean" else None

@@ -31,7 +31,9 @@ def main(inputs: Inputs) -> None:
 
     path = checkpoint.path_for("train", inputs.digests, (architecture, settings, machine), device)
     saved = checkpoint.Checkpoint(path, checkpoint.interval())
-    bar = progress.Bar(vae, len(images), settings, runtime.describe(device))
+    bar = progress.Bar(
+        vae, len(images), settings, f"{runtime.describe(device)}, {runtime.promise(device)}"
+    )
     with saved.until_in_place():
         with saved.catch_signals(), live.stream(trained_on) as tracker:
 

@@ -5,6 +5,7 @@ stand in dvc.lock, in the run-cache and in MLflow as what the results were made 
 notes its dependencies and parameters before it reads any, and compares before it writes.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,10 @@ class Inputs:
         listed = stages[stage].get("params", [])
         keys = [name for name in listed if isinstance(name, str)]
         self._keys = keys if len(keys) == len(listed) else list(self._values)  # a whole file
+
+    def reads(self, kind: type) -> bool:
+        """Are the keys that the dataclass `kind` names among the stage's params in dvc.yaml?"""
+        return {field.name for field in dataclasses.fields(kind)} <= set(self._keys)
 
     def load(self, kind: type[T]) -> T:
         """The noted values of the keys that the frozen dataclass `kind` names."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm, trange
 
-from mnist_vae import elbo, runtime
+from mnist_vae import elbo, linear, runtime
 from mnist_vae.model import VAE
 
 # Decoder inputs at a time: on a CPU few enough for its cache to keep their logits (3.2 MB) until
@@ -79,7 +79,7 @@ def quadrature(model: VAE, x: Tensor, points: int, extent: float) -> Quadrature:
         constant = elbo.log_standard_normal(z) - elbo.softplus(logits).sum(-1)
         for start in range(0, len(x), rows):
             part = slice(start, start + rows)
-            log_joint = torch.addmm(constant, x[part], logits.T)
+            log_joint = linear.affine(x[part], logits, constant)
             highest = log_joint.amax(1, keepdim=True)
             added = log_joint.sub_(highest).exp_() @ counts
             sums[part] = torch.logaddexp(sums[part], added.double().log() + highest)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from mnist_vae import arithmetic
 from mnist_vae.errors import PipelineError
 
 
@@ -16,13 +17,22 @@ class RuntimeParams:
 
     device: str
     threads: int
+    arithmetic: str
 
 
 def prepare(params: RuntimeParams) -> torch.device:
     """Fix the thread count, ask for deterministic algorithms, and return the device.
 
-    Raises PipelineError if CUDA is asked for and there is none.
+    Raises PipelineError if CUDA is asked for and there is none, and if this process computes
+    otherwise than it was asked to.
     """
+    wanted = params.arithmetic == "portable" and arithmetic.possible()
+    settled = torch.backends.cpu.get_cpu_capability() == "AVX2" and arithmetic.portable()
+    if wanted and not settled:
+        raise PipelineError("arithmetic is portable, but torch was loaded before that was set")
+    # Adam's averages of pixels that are hardly ever lit decay into denormal numbers, which Intel's
+    # CPUs compute a hundred times slower. Threads that are made from now on do the same.
+    torch.set_flush_denormal(True)
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS repeats only with a fixed workspace
     torch.set_num_threads(params.threads)
     _keep_freed_memory()
@@ -53,6 +63,11 @@ def describe(device: torch.device) -> str:
         return f"{torch.cuda.get_device_name(device)} (CUDA {torch.version.cuda})"
     capability = torch.backends.cpu.get_cpu_capability()
     return f"CPU ({capability}, {torch.get_num_threads()} threads)"
+
+
+def promise(device: torch.device) -> str:
+    """Where the same run has the same bytes, for people."""
+    return f"the same bytes {arithmetic.promise(device.type)}"
 
 
 def generator(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:

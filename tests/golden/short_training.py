@@ -12,6 +12,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+# ruff: noqa: E402
+from mnist_vae import arithmetic
+
+KIND = "native" if __name__ == "__main__" and sys.argv[3:] == ["native"] else "portable"
+arithmetic.prepare(arithmetic.ArithmeticParams(KIND))  # before torch and numpy
+
 import torch
 
 from mnist_vae import model, preprocess, runtime, training
@@ -60,13 +66,18 @@ def environment() -> dict[str, str]:
     }
 
 
-def train(raw: Path, threads: int) -> dict[str, object]:
-    """ELBO and rate of every epoch in nats per image, and a hash of the final weights."""
-    device = runtime.prepare(runtime.RuntimeParams("cpu", threads))
+def read_images(raw: Path) -> torch.Tensor:
+    """The test set's intensities: float32 (10000, 784)."""
     shape = (preprocess.TEST_IMAGES, preprocess.SIDE, preprocess.SIDE)
     content = (raw / "t10k-images-idx3-ubyte").read_bytes()
     pixels = preprocess.parse_idx(content, shape, "t10k-images").reshape(shape[0], -1)
-    images = torch.from_numpy(pixels.copy()).to(torch.float32).div_(255)
+    return torch.from_numpy(pixels.copy()).to(torch.float32).div_(255)
+
+
+def train(raw: Path, threads: int) -> dict[str, object]:
+    """ELBO and rate of every epoch in nats per image, and a hash of the final weights."""
+    device = runtime.prepare(runtime.RuntimeParams("cpu", threads, KIND))
+    images = read_images(raw)
     vae = model.VAE(
         model.ModelParams(
             latent_dim=2, hidden_sizes=(512, 512), activation="relu", architecture="mlp"

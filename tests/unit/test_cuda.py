@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA G
 
 @pytest.fixture(autouse=True)
 def prepared() -> Iterator[None]:
-    runtime.prepare(runtime.RuntimeParams("cuda", 1))
+    runtime.prepare(runtime.RuntimeParams("cuda", 1, "native"))
     yield
     torch.use_deterministic_algorithms(False)
 

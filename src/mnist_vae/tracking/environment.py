@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mnist_vae import arithmetic
 from mnist_vae.tracking.repository import root
 
 
@@ -25,6 +26,7 @@ def describe(device: str) -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "threads": str(torch.get_num_threads()),
+        "arithmetic": "portable" if arithmetic.portable() else "native",
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "blas": "MKL" if torch.backends.mkl.is_available() else "OpenBLAS or other",
         "device": "cuda" if torch.cuda.is_available() and device != "cpu" else "cpu",

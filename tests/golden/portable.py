@@ -1,0 +1,118 @@
+"""All that the pipeline computes, on a few images; prints a hash of everything that it would write.
+
+PYTHONPATH=src python -m tests.golden.portable data/raw >tests/golden/portable.json
+"""
+
+# ruff: noqa: E402
+from mnist_vae import arithmetic
+
+arithmetic.prepare(arithmetic.ArithmeticParams("portable"))  # before torch and numpy
+
+import hashlib
+import json
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from mnist_vae import (
+    diagram,
+    evaluation,
+    figure,
+    files,
+    model,
+    plots,
+    preprocess,
+    runtime,
+    training,
+)
+from mnist_vae.checkpoint import Checkpoint
+from mnist_vae.evaluation import EvaluationParams
+from tests.golden.short_training import PARAMS, read_images
+
+TRAINED, TESTED = 120, 60
+KINDS = {
+    "mlp": (
+        model.ModelParams(2, (512, 64), "relu", "mlp"),
+        replace(PARAMS, epochs=1, batch_size=60),
+    ),
+    "conv": (
+        model.ModelParams(2, (4, 8, 32), "tanh", "conv"),
+        replace(PARAMS, epochs=1, batch_size=60, likelihood="binarized"),
+    ),
+    "iwae": (
+        model.ModelParams(3, (64,), "tanh", "mlp"),
+        replace(
+            PARAMS,
+            epochs=1,
+            batch_size=60,
+            objective="iwae_dreg",
+            importance_samples=3,
+            likelihood="binarized",
+        ),
+    ),
+}
+EVALUATION = EvaluationParams(
+    likelihood="greyscale",
+    evaluation_seed=0,
+    elbo_samples=1,
+    iwae_samples=20,
+    quadrature_points=24,
+    quadrature_extent=5.0,
+    knn_neighbours=3,
+    picture_seed=0,
+    manifold_size=4,
+    manifold_extent=4.0,
+    reconstructions=1,
+    prior_samples=4,
+)
+
+
+def run(raw: Path, folder: Path, kind: str) -> None:
+    """Write what train, evaluate and plots write into `folder`."""
+    architecture, settings = KINDS[kind]
+    images = read_images(raw)
+    stored = (raw / "t10k-labels-idx1-ubyte").read_bytes()
+    labels = preprocess.parse_idx(stored, (preprocess.TEST_IMAGES,), "t10k-labels")
+    train, test = images[:TRAINED], images[TRAINED : TRAINED + TESTED]
+    train_labels, test_labels = labels[:TRAINED], labels[TRAINED : TRAINED + TESTED]
+    vae = model.VAE(architecture)
+    start = runtime.generator(0, "weights")
+    model.initialize(vae, "spread", train.mean(0), start)
+    saved = Checkpoint(folder / "none.safetensors", seconds=1e9)
+    history = training.fit(vae, train, test, settings, saved, lambda _: None, lambda _: None)
+    table = pd.DataFrame(history, columns=training.COLUMNS)
+    files.write_text(folder / "history.csv", table.to_csv(index=False, float_format="%.9g"))
+    model.save(vae, folder / "vae.safetensors")
+    if kind != "mlp":
+        return
+    metrics, arrays = evaluation.evaluate(
+        vae.eval(), test, test_labels, (train, train_labels), EVALUATION
+    )
+    files.write_json(folder / "evaluation.json", metrics)
+    files.write_arrays(folder / "evaluation.safetensors", arrays)
+    arrays = plots.read_evaluation(folder / "evaluation.safetensors")
+    drawn = plots.draw(plots.read_history(folder / "history.csv"), arrays)
+    drawn |= diagram.draw(diagram.read(folder / "vae.safetensors"))
+    for name, picture in drawn.items():
+        figure.save(picture, folder / f"{name}.png", 50)
+
+
+def hashes(raw: Path) -> dict[str, str]:
+    """Path -> SHA-256 of every file that is written."""
+    runtime.prepare(runtime.RuntimeParams("cpu", 1, "portable"))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for kind in KINDS:
+            run(raw, folder / kind, kind)
+        return {
+            str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+
+
+if __name__ == "__main__":
+    print(json.dumps(hashes(Path(sys.argv[1])), indent=2))
