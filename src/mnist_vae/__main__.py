@@ -30,6 +30,9 @@ def main() -> None:
         "verify", help="run a commit or experiment from nothing and compare it with its dvc.lock"
     )
     verify.add_argument("name", nargs="?", default="HEAD", help="experiment or revision; else HEAD")
+    commands.add_parser(
+        "changes", help="are the outputs in the workspace those of the last commit, byte for byte?"
+    )
     plane = commands.add_parser(
         "rate-distortion", help="plot experiments by rate and distortion, and print them as a table"
     )
@@ -42,6 +45,7 @@ def main() -> None:
         "run-of": _run_of,
         "champion": _champion,
         "verify": _verify,
+        "changes": _changes,
         "rate-distortion": _rate_distortion,
     }[arguments.command](arguments)
 
@@ -84,6 +88,19 @@ def _verify(arguments: argparse.Namespace) -> None:
     raise PipelineError(
         f"{len(lines)} of {compared} outputs differ; the first is " + "\n  ".join(lines)
     )
+
+
+def _changes(_: argparse.Namespace) -> None:
+    from mnist_vae.tracking.repository import root
+    from mnist_vae.verify import changes
+
+    compared, differences = changes(root())
+    if not differences:
+        print(f"all {compared} outputs are those of the commit, byte for byte")
+        return
+    print(f"{len(differences)} of {compared} outputs are not those of the commit:")
+    for d in differences:
+        print(f"  {d.path} of stage {d.stage}: {d.detail}")
 
 
 def _rate_distortion(arguments: argparse.Namespace) -> None:

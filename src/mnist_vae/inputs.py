@@ -7,6 +7,7 @@ notes its dependencies and parameters before it reads any, and compares before i
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,6 +50,14 @@ class Inputs:
     def load(self, kind: type[T]) -> T:
         """The noted values of the keys that the frozen dataclass `kind` names."""
         return params.select(kind, self._values)
+
+    @property
+    def digest(self) -> str:
+        """A hash of all dependencies and parameters."""
+        values = {key: self._values[key] for key in self._keys}
+        files = {str(file): digest for file, digest in self.digests.items()}
+        text = json.dumps([files, values], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def check_untouched(self) -> None:
         """Raise PipelineError if a file has been written since: what was read is then unknown."""

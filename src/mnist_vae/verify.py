@@ -7,6 +7,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,26 @@ def verify(root: Path, revision: str, folder: Path | None = None) -> tuple[int, 
         ]
     repository.close()
     return len(committed.outputs), differences
+
+
+def changes(root: Path) -> tuple[int, list[Difference]]:
+    """Compare the outputs in the workspace with those of HEAD's dvc.lock: as `verify`.
+
+    Raises PipelineError if either has none.
+    """
+    with closing(Repository(root)) as repository:
+        head = repository.commit("HEAD")
+        committed = contents.load(lambda path: repository.read(head, path) if head else None)
+        here = contents.workspace(root)
+        now = contents.load(here)
+        if problem := committed.problem or now.problem:
+            raise PipelineError(f"there is nothing to compare: {problem}")
+        stages = contents.producers(here)
+        return len(committed.outputs), [
+            Difference(stages[path], path, _detail(repository, head, path, md5, root / path))
+            for path, md5 in committed.outputs.items()
+            if now.outputs.get(path) != md5 and path in stages
+        ]
 
 
 def _environment(root: Path) -> dict[str, str]:

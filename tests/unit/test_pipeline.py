@@ -96,13 +96,15 @@ def test_params_are_exactly_the_keys_that_the_stage_reads(stage: str) -> None:
     assert declared_params(stage) == read
 
 
-def test_track_depends_on_all_results_code_and_parameters_and_has_no_outputs() -> None:
+def test_track_depends_on_all_results_code_and_parameters_and_is_never_cached() -> None:
     track = PIPELINE["stages"]["track"]
     results = {"metrics/evaluation.json", "metrics/history.csv", "models/vae.safetensors"}
     results |= set(outputs("plots")) | {"src/mnist_vae", "stages"}
     assert set(track["deps"]) == results
     assert {"params.yaml": None} in track["params"]
-    assert not {"outs", "metrics", "plots"} & set(track)
+    assert not {"metrics", "plots"} & set(track)
+    assert track["outs"] == [{"metrics/.tracked": {"cache": False, "persist": True}}]
+    assert "/metrics/.tracked" in (ROOT / ".gitignore").read_text().splitlines()
 
 
 def test_every_parameter_is_used_and_described() -> None:
