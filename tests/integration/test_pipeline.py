@@ -146,3 +146,47 @@ def test_plots_and_metrics_can_be_compared(copy: Project) -> None:
     assert "validation_elbo" in html
     assert "manifold.png" in html
     assert copy.git("status", "--porcelain", "dvc_plots") == ""
+
+
+def clone_of(project: Project, folder: Path, *options: str) -> Project:
+    project.git("clone", "--quiet", *options, str(project.folder), str(folder))
+    clone = Project(folder, project.mirror)
+    cache = project.dvc("cache", "dir").strip()
+    clone.dvc("config", "--local", "cache.dir", cache)
+    return clone
+
+
+def test_a_clone_that_gives_the_committed_bytes_has_its_run_after_one_repro(
+    reproduced: Project, tmp_path: Path
+) -> None:
+    clone = clone_of(reproduced, tmp_path / "clone")
+    clone.dvc("checkout")  # as after a pull: all results are there, and no run
+    output = clone.dvc("repro", MNIST_VAE_LIVE="off")
+    assert ran(output) == ["track"]
+    (run,) = store_view.runs(clone.folder).values()
+    assert run.status == "FINISHED"
+    assert "greyscale/test_elbo" in run.points
+    assert "greyscale/train_elbo" in run.points
+    assert ran(clone.dvc("repro")) == []
+    assert "Data and pipelines are up to date." in clone.dvc("status")
+    assert clone.git("status", "--porcelain") == ""
+    assert "all 18 outputs are those of the commit, byte for byte" in clone.command("changes")
+
+
+def test_what_differs_from_the_commit_is_named(copy: Project) -> None:
+    copy.set(knn_neighbours=3)
+    copy.dvc("repro", "evaluate", MNIST_VAE_LIVE="off")
+    output = copy.command("changes", fails=True)
+    assert "there is nothing to compare: dvc.lock" in output  # plots have not been drawn again
+    copy.dvc("repro", MNIST_VAE_LIVE="off")
+    output = copy.command("changes")
+    assert "1 of 18 outputs are not those of the commit" in output
+    assert "metrics/evaluation.json of stage evaluate: " in output
+
+
+def test_a_checkout_for_windows_has_the_same_bytes(reproduced: Project, tmp_path: Path) -> None:
+    clone = clone_of(reproduced, tmp_path / "clone", "--config", "core.autocrlf=true")
+    names = reproduced.git("ls-files").splitlines()
+    assert len(names) > 100
+    for name in names:
+        assert (clone.folder / name).read_bytes() == (reproduced.folder / name).read_bytes(), name

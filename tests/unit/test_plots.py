@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mnist_vae import figure, plots
 from mnist_vae.errors import PipelineError
 from mnist_vae.files import write_arrays
+from mnist_vae.inputs import Inputs
 from stages import plots as stage
 from tests.unit.drawing import render, title
 
@@ -143,7 +144,7 @@ def test_units_are_sorted_by_kl_in_chart_and_table(kl: list[float]) -> None:
 
 def workspace(folder: Path) -> Path:
     """A project with the inputs of the stage."""
-    for name in ("params.yaml", "params.schema.json"):
+    for name in ("dvc.yaml", "params.yaml", "params.schema.json"):
         shutil.copy(ROOT / name, folder)
     (folder / "metrics").mkdir()
     history(folder / "metrics/history.csv")
@@ -162,11 +163,11 @@ def test_the_stage_writes_the_same_bytes_whatever_the_users_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(workspace(tmp_path))
-    stage.main()
+    stage.main(Inputs("plots"))
     first = {path.name: path.read_bytes() for path in Path("plots").iterdir()}
     shutil.rmtree("plots")
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "image.origin": "lower"}):
-        stage.main()
+        stage.main(Inputs("plots"))
     assert {path.name: path.read_bytes() for path in Path("plots").iterdir()} == first
     assert sorted(first) == [
         "decoder.png",
