@@ -214,8 +214,9 @@ def test_make_repro_in_a_clone_ends_with_a_whole_run_though_every_byte_is_known(
     assert len(ours) == 1
 
     again = clone.run("make", "--old-file=.venv/installed", "repro")
-    assert "Running stage 'train'" not in again
-    assert again.count("test ELBO") == 1
+    assert "Running stage" not in again
+    for said in (output, again):
+        assert said.endswith("all 18 outputs are those of the commit, byte for byte\n")
     assert [run.id for run in store_view.runs(clone.folder).values()] == [ours[0].id]
 
 
