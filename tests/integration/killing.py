@@ -5,6 +5,7 @@ otherwise the start of Python would take nearly all the time. Arguments: how man
 kind, the seed.
 """
 
+# ruff: noqa: E402
 import json
 import os
 import random
@@ -15,6 +16,10 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+
+from mnist_vae import arithmetic
+
+arithmetic.prepare(arithmetic.ArithmeticParams("portable"))  # as the stage's runner does
 
 import numpy as np
 import torch._dynamo  # noqa: F401 (the first optimizer imports it, which takes a second)
