@@ -179,7 +179,7 @@ def test_what_differs_from_the_commit_is_named(copy: Project) -> None:
     output = copy.command("changes", fails=True)
     assert "there is nothing to compare: dvc.lock" in output  # plots have not been drawn again
     copy.dvc("repro", MNIST_VAE_LIVE="off")
-    output = copy.command("changes")
+    output = copy.command("changes", fails=True)
     assert "1 of 18 outputs are not those of the commit" in output
     assert "metrics/evaluation.json of stage evaluate: " in output
 

@@ -216,7 +216,7 @@ def test_make_repro_in_a_clone_ends_with_a_whole_run_though_every_byte_is_known(
     again = clone.run("make", "--old-file=.venv/installed", "repro")
     assert "Running stage" not in again
     for said in (output, again):
-        assert said.endswith("all 18 outputs are those of the commit, byte for byte\n")
+        assert "\nall 18 outputs are those of the commit, byte for byte\n" in said
     assert [run.id for run in store_view.runs(clone.folder).values()] == [ours[0].id]
 
 
