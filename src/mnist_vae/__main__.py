@@ -1,7 +1,6 @@
 """Commands about the pipeline's experiments: `python -m mnist_vae --help`."""
 
 import argparse
-from contextlib import closing
 from pathlib import Path
 
 from mnist_vae.errors import PipelineError, run
@@ -91,7 +90,7 @@ def _verify(arguments: argparse.Namespace) -> None:
 
 
 def _changes(_: argparse.Namespace) -> None:
-    from mnist_vae.tracking.repository import root
+    from mnist_vae.experiments.repository import root
     from mnist_vae.verify import changes
 
     compared, differences = changes(root())
@@ -105,9 +104,9 @@ def _changes(_: argparse.Namespace) -> None:
 
 def _rate_distortion(arguments: argparse.Namespace) -> None:
     from mnist_vae import figure, params, plots, rate_distortion
-    from mnist_vae.tracking.repository import Repository, root
+    from mnist_vae.experiments.repository import Repository, root
 
-    with closing(Repository(root())) as repository:
+    with Repository(root()) as repository:
         points = rate_distortion.read(repository, arguments.protocol, arguments.names)
     drawn = rate_distortion.draw(points, arguments.protocol)
     figure.save(drawn, arguments.output, params.load(plots.PlotParams).plot_dpi)

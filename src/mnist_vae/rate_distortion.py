@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from mnist_vae.errors import PipelineError
+from mnist_vae.experiments.repository import Repository
 from mnist_vae.figure import BLUE, GREY, WIDTH, styled
 from mnist_vae.params import parse
-from mnist_vae.tracking.repository import Repository
 
 METRICS = "metrics/evaluation.json"
 

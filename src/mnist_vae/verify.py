@@ -7,7 +7,6 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.tracking import content as contents
-from mnist_vae.tracking import outputs
-from mnist_vae.tracking.repository import Repository
+from mnist_vae.experiments import outputs
+from mnist_vae.experiments import snapshot as snapshots
+from mnist_vae.experiments.repository import Repository
 
 RAW = Path("data/raw")
 
@@ -44,28 +43,29 @@ def verify(root: Path, revision: str, folder: Path | None = None) -> tuple[int, 
     Raises PipelineError if the revision is unknown, its dvc.lock is missing or out of date, or the
     pipeline fails.
     """
-    repository = Repository(root)
-    commit = repository.resolve(revision)
-    if not commit:
-        raise PipelineError(f"{revision} is neither a revision nor an experiment's name")
-    committed = contents.load(lambda path: repository.read(commit, path))
-    if committed.problem:
-        raise PipelineError(f"{revision}: {committed.problem}; run `dvc repro` and commit first")
-    with tempfile.TemporaryDirectory(prefix="verify-", dir=folder) as name:
-        whole, top = Path(name) / "project", repository.git("rev-parse", "--show-toplevel")
-        _run(["git", "clone", "--quiet", "--no-checkout", top, str(whole)], root)
-        _run(["git", "fetch", "--quiet", top, commit], whole)
-        _run(["git", "checkout", "--quiet", "--detach", commit], whole)
-        clone = whole / repository.prefix
-        _run(["dvc", "repro", "--force", "--no-run-cache", "plots"], clone, _environment(root))
-        stages = contents.producers(contents.workspace(clone))
-        again = contents.load(contents.workspace(clone)).outputs
-        differences = [
-            Difference(stages[path], path, _detail(repository, commit, path, md5, clone / path))
-            for path, md5 in committed.outputs.items()
-            if again.get(path) != md5
-        ]
-    repository.close()
+    with Repository(root) as repository:
+        commit = repository.resolve(revision)
+        if not commit:
+            raise PipelineError(f"{revision} is neither a revision nor an experiment's name")
+        committed = snapshots.load(lambda path: repository.read(commit, path))
+        if committed.problem:
+            raise PipelineError(
+                f"{revision}: {committed.problem}; run `dvc repro` and commit first"
+            )
+        with tempfile.TemporaryDirectory(prefix="verify-", dir=folder) as name:
+            whole, top = Path(name) / "project", repository.git("rev-parse", "--show-toplevel")
+            _run(["git", "clone", "--quiet", "--no-checkout", top, str(whole)], root)
+            _run(["git", "fetch", "--quiet", top, commit], whole)
+            _run(["git", "checkout", "--quiet", "--detach", commit], whole)
+            clone = whole / repository.prefix
+            _run(["dvc", "repro", "--force", "--no-run-cache", "plots"], clone, _environment(root))
+            stages = snapshots.producers(snapshots.workspace(clone))
+            again = snapshots.load(snapshots.workspace(clone)).outputs
+            differences = [
+                Difference(stages[path], path, _detail(repository, commit, path, md5, clone / path))
+                for path, md5 in committed.outputs.items()
+                if again.get(path) != md5
+            ]
     return len(committed.outputs), differences
 
 
@@ -74,14 +74,14 @@ def changes(root: Path) -> tuple[int, list[Difference]]:
 
     Raises PipelineError if either has none.
     """
-    with closing(Repository(root)) as repository:
+    with Repository(root) as repository:
         head = repository.commit("HEAD")
-        committed = contents.load(lambda path: repository.read(head, path) if head else None)
-        here = contents.workspace(root)
-        now = contents.load(here)
+        committed = snapshots.load(lambda path: repository.read(head, path) if head else None)
+        here = snapshots.workspace(root)
+        now = snapshots.load(here)
         if problem := committed.problem or now.problem:
             raise PipelineError(f"there is nothing to compare: {problem}")
-        stages = contents.producers(here)
+        stages = snapshots.producers(here)
         return len(committed.outputs), [
             Difference(stages[path], path, _detail(repository, head, path, md5, root / path))
             for path, md5 in committed.outputs.items()

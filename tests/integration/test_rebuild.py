@@ -51,7 +51,7 @@ def test_rebuild_leaves_the_run_of_an_experiment_that_ended_meanwhile(copied: Pr
 import subprocess
 from mlflow import MlflowClient
 from mnist_vae.tracking import rebuild, store
-from mnist_vae.tracking.repository import root
+from mnist_vae.experiments.repository import root
 opened = store.open_store(root())
 (run,) = opened.client.search_runs([opened.experiment_id])
 opened.client.delete_tag(run.info.run_id, "dvc.key")  # of no experiment, but of the commit

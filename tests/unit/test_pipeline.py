@@ -30,7 +30,7 @@ def module_file(name: str) -> Path | None:
 def imported(path: Path) -> set[Path]:
     """In-repo files that `path` imports, through any number of steps, at any place in the file.
 
-    The walk stops at the tracking package, which cannot change an output.
+    The walk stops at the packages experiments and tracking, which cannot change an output.
     """
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -43,7 +43,7 @@ def imported(path: Path) -> set[Path]:
     found: set[Path] = set()
     for name in names:
         file = module_file(name)
-        if file is not None and "tracking" not in file.parts:
+        if file is not None and not {"experiments", "tracking"} & set(file.parts):
             found |= {file} | imported(file)
     return found
 

@@ -3,15 +3,14 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from mnist_vae import __main__, rate_distortion
 from mnist_vae.errors import PipelineError
+from mnist_vae.experiments.repository import Repository
 from mnist_vae.rate_distortion import Point
-from mnist_vae.tracking.repository import Repository
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -41,9 +40,8 @@ def repository(tmp_path: Path) -> Iterator[Repository]:
         git(tmp_path, "commit", "--quiet", "--message", name)
         git(tmp_path, "update-ref", f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}", "HEAD")
         git(tmp_path, "reset", "--quiet", "--hard", baseline)
-    opened = Repository(tmp_path)
-    yield opened
-    opened.close()
+    with Repository(tmp_path) as opened:
+        yield opened
 
 
 def test_the_picture_is_a_png_by_name_too(
@@ -71,7 +69,7 @@ def test_all_experiments_of_a_protocol_by_latent_dim(repository: Repository) -> 
 def test_two_experiments_of_one_name_are_both_there(repository: Repository) -> None:
     wide = repository.resolve("wide")
     git(repository.folder, "update-ref", f"refs/exps/{wide[:2]}/{wide[2:]}/narrow", wide)
-    with closing(Repository(repository.folder)) as opened:
+    with Repository(repository.folder) as opened:
         points = rate_distortion.read(opened, "greyscale", [])
     assert [(point.name, point.latent_dim) for point in points] == [
         ("narrow", 2),
@@ -99,7 +97,7 @@ def test_an_experiment_of_another_layout_is_left_out(
     (folder / file).write_text(content)
     git(folder, "commit", "--quiet", "--all", "--message", "other")
     git(folder, "update-ref", f"refs/exps/{wide[:2]}/{wide[2:]}/other", "HEAD")
-    with closing(Repository(folder)) as opened:
+    with Repository(folder) as opened:
         names = [point.name for point in rate_distortion.read(opened, "greyscale", [])]
         assert names == ["narrow", "wide"]
         with pytest.raises(PipelineError, match="experiment other "):

@@ -10,8 +10,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from mnist_vae.tracking import logger, runs, store
-from mnist_vae.tracking.content import Content
+from mnist_vae.experiments.snapshot import Snapshot
+from mnist_vae.tracking import live_child, runs, store
 from mnist_vae.tracking.live import CLONE
 from mnist_vae.tracking.store import StoreError
 from tests.integration import store_view
@@ -102,14 +102,14 @@ def test_a_fault_gives_no_password_away() -> None:
 
 def test_a_run_that_another_clone_is_training_is_not_continued(project: Path) -> None:
     opened = open_store(project)
-    content = Content({"likelihood": "greyscale"}, "code", "key", {}, "")
+    snapshot = Snapshot({"likelihood": "greyscale"}, "code", "key", {}, "")
     tags = {"dvc.key": "key", "mlflow.runName": "one"}
     ours, theirs = ({**tags, CLONE: clone} for clone in ("ours", "theirs"))
-    first = logger._begin(opened, content, theirs, 1)
-    second = logger._begin(opened, content, ours, 2)
+    first = live_child._begin(opened, snapshot, theirs, 1)
+    second = live_child._begin(opened, snapshot, ours, 2)
     assert first != second
-    assert logger._begin(opened, content, ours, 3) == second  # goes on after a crash
+    assert live_child._begin(opened, snapshot, ours, 3) == second  # goes on after a crash
     opened.client.set_terminated(first, "KILLED")
     opened.client.set_terminated(second, "KILLED")
-    assert logger._begin(opened, content, ours, 4) == first  # nobody's now: the oldest
+    assert live_child._begin(opened, snapshot, ours, 4) == first  # nobody's now: the oldest
     assert {run.info.run_id for run in runs.of_key(opened, "key")} == {first, second}

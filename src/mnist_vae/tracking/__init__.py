@@ -1,0 +1,10 @@
+"""MLflow, a view on what Git and DVC hold; nothing here can change an output.
+
+track        the stage: the run of what the pipeline has just made; from an experiment to its run
+rebuild      the whole store again, from every commit and experiment
+upsert       one experiment -> one run; runs, models, tags, summary: the parts of it
+live         training's curves while it trains; live_child: the process that logs them
+environment  where weights were trained
+champion     the best model, registered
+store        the database or server
+"""

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.tracking import content as contents
+from mnist_vae.experiments import snapshot as snapshots
+from mnist_vae.experiments.repository import root
 from mnist_vae.tracking import models, runs
-from mnist_vae.tracking.repository import root
 from mnist_vae.tracking.store import Store, errors, open_store
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def choose(metric: str) -> Champion:
         )
     sign = direction(name)
     folder = root()
-    workspace = contents.load(contents.workspace(folder))
+    workspace = snapshots.load(snapshots.workspace(folder))
     split = name.split("_")[0]  # test or validation
     images = f"data/processed/{split}.safetensors"
     if images not in workspace.outputs:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_vae import arithmetic
-from mnist_vae.tracking.repository import root
+from mnist_vae.experiments.repository import root
 
 
 def describe(device: str) -> dict[str, str]:

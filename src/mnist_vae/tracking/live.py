@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.tracking.repository import Repository, root
+from mnist_vae.experiments.repository import Repository, root
 
 SWITCH = "MNIST_VAE_LIVE"
 CLONE = "env.clone"  # the tag that says which clone trains: machine and folder
@@ -104,7 +104,7 @@ def _start(environment: Mapping[str, str]) -> "subprocess.Popen[bytes] | None":
         first = json.dumps(_beginning(environment)).encode() + b"\n"
         source = Path(__file__).parents[2]
         child = subprocess.Popen(
-            [sys.executable, "-m", "mnist_vae.tracking.logger"],
+            [sys.executable, "-m", "mnist_vae.tracking.live_child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -131,15 +131,16 @@ def _wanted() -> bool:
 
 def _beginning(environment: Mapping[str, str]) -> dict[str, object]:
     """What must be read now: files can change or vanish while training runs."""
-    from mnist_vae.tracking import content, origins
+    from mnist_vae.experiments import origins
+    from mnist_vae.experiments import snapshot as snapshots
+    from mnist_vae.tracking import tags as run_tags
 
-    repository = Repository(root())
-    begun = content.load_inputs(content.workspace(Path.cwd()))
-    places = origins.of(repository, begun, (), current=True)
-    place = f"{platform.node()}:{repository.folder}"
-    clone = {CLONE: hashlib.sha256(place.encode()).hexdigest()[:12]}
-    tags = {**origins.tags(repository, begun, places), **environment, **clone}
-    repository.close()
+    with Repository(root()) as repository:
+        begun = snapshots.load_inputs(snapshots.workspace(Path.cwd()))
+        found = origins.of(repository, begun, (), current=True)
+        address = f"{platform.node()}:{repository.folder}"
+        clone = {CLONE: hashlib.sha256(address.encode()).hexdigest()[:12]}
+        tags = {**run_tags.of(repository, begun, found), **environment, **clone}
     return {
         "params": begun.params,
         "code": begun.code,

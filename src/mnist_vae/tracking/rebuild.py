@@ -12,10 +12,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.tracking import content as contents
-from mnist_vae.tracking import origins, outputs, runs, upsert
-from mnist_vae.tracking.content import Content
-from mnist_vae.tracking.repository import Repository, root
+from mnist_vae.experiments import origins, outputs
+from mnist_vae.experiments import snapshot as snapshots
+from mnist_vae.experiments.repository import Repository, root
+from mnist_vae.experiments.snapshot import Snapshot
+from mnist_vae.tracking import runs, upsert
+from mnist_vae.tracking import tags as run_tags
 from mnist_vae.tracking.store import Store, errors, file_lock, open_store
 
 if TYPE_CHECKING:
@@ -26,10 +28,10 @@ EVALUATION = 24 * 3600 * 1000  # milliseconds that an experiment can take after 
 
 
 @dataclass
-class _Place:
-    """A content, the commits that hold it, and whether it is in the workspace."""
+class _Entry:
+    """A snapshot, the commits that hold it, and whether it is in the workspace."""
 
-    content: Content
+    snapshot: Snapshot
     commits: list[str] = field(default_factory=list)
     current: bool = False
 
@@ -40,64 +42,63 @@ def rebuild(prune: bool) -> Iterator[str]:
     A second time in a row changes nothing. `prune`: on a server, too, remove the runs of which
     this clone knows no experiment; the embedded store is always tidied.
     """
-    repository = Repository(root())
-    committed = list(origins.discover(repository))
-    places, workspace = _places(repository, committed)
-    store = open_store(repository.folder)
-    kept: dict[str, str] = {}
-    said: dict[str, None] = {}  # why remotes give nothing, each reason once
-    with errors(store.uri):
-        for place in places:
-            where = origins.of(repository, place.content, place.commits, place.current)
-            tags = origins.tags(repository, place.content, where)
-            with TemporaryDirectory() as folder:
-                outcome = upsert.upsert(
-                    store,
-                    place.content,
-                    tags,
-                    origins.primary(where).repeat,
-                    _from_history(repository, place, Path(folder), said),
-                    _moment(repository, place),
-                )
-            kept[outcome.run_id] = tags["mlflow.runName"]
-            if outcome.added:
-                yield f"{tags['mlflow.runName']}: added {', '.join(outcome.added)}"
-            for path in outcome.gone:
-                yield f"{tags['mlflow.runName']}: {path} is gone from DVC's cache and remotes"
-        yield from (f"DVC's remote: {reason}" for reason in said)
-        yield from _tidy(store, kept, workspace, prune)
-    yield from _without_results(repository, committed)
-    repository.close()
+    with Repository(root()) as repository:
+        committed = list(origins.discover(repository))
+        entries, workspace = _entries(repository, committed)
+        store = open_store(repository.folder)
+        kept: dict[str, str] = {}
+        said: dict[str, None] = {}  # why remotes give nothing, each reason once
+        with errors(store.uri):
+            for entry in entries:
+                found = origins.of(repository, entry.snapshot, entry.commits, entry.current)
+                tags = run_tags.of(repository, entry.snapshot, found)
+                with TemporaryDirectory() as folder:
+                    outcome = upsert.upsert(
+                        store,
+                        entry.snapshot,
+                        tags,
+                        origins.primary(found).repeat,
+                        _from_history(repository, entry, Path(folder), said),
+                        _moment(repository, entry),
+                    )
+                kept[outcome.run_id] = tags["mlflow.runName"]
+                if outcome.added:
+                    yield f"{tags['mlflow.runName']}: added {', '.join(outcome.added)}"
+                for path in outcome.gone:
+                    yield f"{tags['mlflow.runName']}: {path} is gone from DVC's cache and remotes"
+            yield from (f"DVC's remote: {reason}" for reason in said)
+            yield from _tidy(store, kept, workspace, prune)
+        yield from _without_results(repository, committed)
     yield f"{len(kept)} experiments, each with its run"
 
 
-def _places(
-    repository: Repository, committed: Sequence[tuple[str, Content]]
-) -> tuple[list[_Place], Content | None]:
-    """Every distinct content that has results, and the content of the workspace."""
-    places: dict[tuple[str, str], _Place] = {}
-    for commit, content in committed:
-        if not content.problem:
-            identity = (content.key, content.results)
-            places.setdefault(identity, _Place(content)).commits.append(commit)
+def _entries(
+    repository: Repository, committed: Sequence[tuple[str, Snapshot]]
+) -> tuple[list[_Entry], Snapshot | None]:
+    """Every distinct snapshot that has results, and the snapshot of the workspace."""
+    entries: dict[tuple[str, str], _Entry] = {}
+    for commit, snapshot in committed:
+        if not snapshot.problem:
+            identity = (snapshot.key, snapshot.results)
+            entries.setdefault(identity, _Entry(snapshot)).commits.append(commit)
     try:
-        workspace = contents.load(contents.workspace(repository.folder))
+        workspace = snapshots.load(snapshots.workspace(repository.folder))
     except PipelineError:
-        return list(places.values()), None
+        return list(entries.values()), None
     if not workspace.problem:
         identity = (workspace.key, workspace.results)
-        places.setdefault(identity, _Place(workspace)).current = True
-    return list(places.values()), workspace
+        entries.setdefault(identity, _Entry(workspace)).current = True
+    return list(entries.values()), workspace
 
 
 def _from_history(
-    repository: Repository, place: _Place, folder: Path, said: dict[str, None]
+    repository: Repository, entry: _Entry, folder: Path, said: dict[str, None]
 ) -> upsert.Fetch:
     """Give files from Git, or else from DVC's cache or remotes, through copies in `folder`.
 
     What is wrong with a remote itself is put into `said`.
     """
-    commit = place.commits[-1] if place.commits else None
+    commit = entry.commits[-1] if entry.commits else None
     opened: list[DVCFileSystem] = []  # once, and only if something is missing
 
     def fetch(path: str) -> Path | None:
@@ -111,7 +112,7 @@ def _from_history(
         if found is not None:
             copy.write_bytes(found)
             return copy
-        md5 = place.content.outputs.get(path, "")
+        md5 = entry.snapshot.outputs.get(path, "")
         if cached := outputs.cached(repository.folder, md5):
             if not copy.exists():
                 copy.symlink_to(cached)
@@ -131,16 +132,16 @@ def _from_history(
     return fetch
 
 
-def _moment(repository: Repository, place: _Place) -> int | None:
+def _moment(repository: Repository, entry: _Entry) -> int | None:
     """When the results were first committed, in milliseconds."""
-    if not place.commits:
+    if not entry.commits:
         return None
-    seconds = repository.git("show", "-s", "--format=%ct", *place.commits).split()
+    seconds = repository.git("show", "-s", "--format=%ct", *entry.commits).split()
     return min(int(second) for second in seconds) * 1000
 
 
 def _tidy(
-    store: Store, kept: dict[str, str], workspace: Content | None, prune: bool
+    store: Store, kept: dict[str, str], workspace: Snapshot | None, prune: bool
 ) -> Iterator[str]:
     """Close or delete the project's runs that are not of any experiment."""
     unknown = 0
@@ -172,10 +173,9 @@ def _tidy(
 
 def _held(folder: Path) -> set[tuple[str, str | None]]:
     """Key and results of all that stands in Git and in the workspace."""
-    repository = Repository(folder)
-    places, _ = _places(repository, list(origins.discover(repository)))
-    repository.close()
-    return {(place.content.key, place.content.results) for place in places}
+    with Repository(folder) as repository:
+        entries, _ = _entries(repository, list(origins.discover(repository)))
+    return {(entry.snapshot.key, entry.snapshot.results) for entry in entries}
 
 
 def _is_live(store: Store, key: str) -> bool:
@@ -194,11 +194,11 @@ def _awaits_results(run: "Run") -> bool:
 
 
 def _without_results(
-    repository: Repository, committed: Sequence[tuple[str, Content]]
+    repository: Repository, committed: Sequence[tuple[str, Snapshot]]
 ) -> Iterator[str]:
     """Name the experiments and branches that have no run, and why."""
     labels = repository.labels()
     names = {exp.commit: [exp.name] for exp in repository.experiments()} | labels
-    for commit, content in committed:
-        if content.problem and commit in names:
-            yield f"{', '.join(names[commit])}: no run: {content.problem}"
+    for commit, snapshot in committed:
+        if snapshot.problem and commit in names:
+            yield f"{', '.join(names[commit])}: no run: {snapshot.problem}"

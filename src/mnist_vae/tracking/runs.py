@@ -1,12 +1,12 @@
-"""The runs of an MLflow store: find them by content, make them, add points, remove them."""
+"""The runs of an MLflow store: find them by snapshot, make them, add points, remove them."""
 
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mnist_vae.experiments.snapshot import Snapshot
 from mnist_vae.tracking import models
-from mnist_vae.tracking.content import Content
 from mnist_vae.tracking.store import Store
 from mnist_vae.tracking.tags import RUN_NAME, marks
 
@@ -33,12 +33,12 @@ def search(store: Store, condition: str) -> "list[Run]":
     return found
 
 
-def find(store: Store, content: Content) -> "Run | None":
-    """The run of exactly this content and these results."""
+def find(store: Store, snapshot: Snapshot) -> "Run | None":
+    """The run of exactly this snapshot and these results."""
     same = [
         run
-        for run in of_key(store, content.key)
-        if run.data.tags.get("dvc.results") == content.results
+        for run in of_key(store, snapshot.key)
+        if run.data.tags.get("dvc.results") == snapshot.results
     ]
     return same[0] if same else None
 
@@ -50,14 +50,14 @@ def remove(store: Store, run_id: str) -> None:
     store.client.delete_run(run_id)
 
 
-def create(store: Store, content: Content, tags: Mapping[str, str], moment: int) -> "Run":
+def create(store: Store, snapshot: Snapshot, tags: Mapping[str, str], moment: int) -> "Run":
     """A new run with all parameters, RUNNING. Call it with the lock of the key held."""
     from mlflow.entities import Param
 
     run = store.client.create_run(
         store.experiment_id, moment, {**marks(tags), **tags}, run_name=tags[RUN_NAME]
     )
-    params = [Param(name, _text(value)) for name, value in content.params.items()]
+    params = [Param(name, _text(value)) for name, value in snapshot.params.items()]
     for start in range(0, len(params), 100):
         store.client.log_batch(run.info.run_id, params=params[start : start + 100])
     return store.client.get_run(run.info.run_id)

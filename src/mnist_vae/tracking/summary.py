@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mnist_vae.tracking.content import Content
+from mnist_vae.experiments.snapshot import Snapshot
 
 
-def headline(content: Content, metrics: Mapping[str, float]) -> str:
+def headline(snapshot: Snapshot, metrics: Mapping[str, float]) -> str:
     """The test ELBO and its parts with standard errors, for people; empty without them."""
     found = []
     for name, part in (("test ELBO", "elbo"), ("rate", "rate"), ("distortion", "distortion")):
-        key = f"{content.protocol}/test_{part}"
+        key = f"{snapshot.protocol}/test_{part}"
         if key in metrics and f"{key}_se" in metrics:
             found.append(f"{name} {metrics[key]:.2f} ± {metrics[f'{key}_se']:.2f}")
-    return f"{', '.join(found)} nats ({content.protocol})" if found else ""
+    return f"{', '.join(found)} nats ({snapshot.protocol})" if found else ""
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float | str]:

@@ -1,13 +1,63 @@
-"""Which of a run's tags are ours to write: what people and other clones have written stays."""
+"""A run's tags: what they say, and which are ours to write.
 
+What people and other clones have written stays.
+"""
+
+import getpass
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+
+from mnist_vae.experiments import origins
+from mnist_vae.experiments.origins import Origin
+from mnist_vae.experiments.repository import Repository
+from mnist_vae.experiments.snapshot import Snapshot
 
 RUN_NAME, NOTE = "mlflow.runName", "mlflow.note.content"
 _MARKS = {RUN_NAME: "dvc.wrote.name", NOTE: "dvc.wrote.note"}  # md5 of what we last wrote there
 _OURS = ("dvc.", "mlflow.source.")  # tags that go when nothing calls for them
 _EXPERIMENTS = ("dvc.exp.name", "dvc.exp.ref", "dvc.exp.baseline")
 _NAMED_AFTER = (*_MARKS, *_MARKS.values(), "mlflow.user", "dvc.sweep")
+
+
+def of(repository: Repository, snapshot: Snapshot, found: Sequence[Origin]) -> dict[str, str]:
+    """From the run of a snapshot with these origins to everything that it shows."""
+    first = origins.primary(found)
+    experiments = [origin for origin in found if origin.kind == "experiment"]
+    held = [origin for origin in found if origin.commit]
+    held.sort(key=lambda origin: origin.kind != "commit")  # a branch outlives an experiment
+    commit = held[0].commit if held else ""
+    values = {
+        "dvc.key": snapshot.key,
+        "dvc.results": snapshot.results,
+        "dvc.exp.name": ", ".join(sorted({exp.label for exp in experiments})),
+        "dvc.exp.ref": ", ".join(sorted(exp.ref for exp in experiments)),
+        "dvc.exp.baseline": ", ".join(sorted({exp.base for exp in experiments})),
+        "dvc.sweep": ", ".join(first.changes),
+        "mlflow.source.git.commit": commit or first.base,
+        "mlflow.source.git.branch": next(
+            (origin.branch for origin in [*held, *found] if origin.branch), ""
+        ),
+        "mlflow.source.git.dirty": "false" if commit else "true",
+        "mlflow.source.git.repoURL": repository.url(),
+        "mlflow.source.name": "dvc.yaml",
+        "mlflow.source.type": "PROJECT",
+        "mlflow.user": _author(repository, commit),
+        RUN_NAME: run_name(found),
+    }
+    for path, md5 in snapshot.outputs.items():
+        if path.startswith(("data/", "models/")):
+            values[f"dvc.md5.{path}"] = md5
+    return {name: value[:5000] for name, value in values.items() if value}
+
+
+def run_name(found: Sequence[Origin]) -> str:
+    """What differs from the base, and where the snapshot stands: `latent_dim=16 · grave-sons`."""
+    first = origins.primary(found)
+    changes = [f"{name}={origins.shown(value)}" for name, value in first.changes.items()]
+    if len(changes) > 3:
+        changes = [*changes[:3], f"{len(changes) - 3} more"]
+    return " · ".join(filter(None, (", ".join(changes), first.label)))
 
 
 def marks(tags: Mapping[str, str]) -> dict[str, str]:
@@ -41,6 +91,15 @@ def changes(
     new = {name: value for name, value in values.items() if there.get(name) != value}
     gone = there.keys() - values.keys() - set(kept)
     return new, sorted(name for name in gone if name.startswith(_OURS))
+
+
+def _author(repository: Repository, commit: str) -> str:
+    if commit:
+        return repository.git("show", "-s", "--format=%an", commit)
+    try:
+        return repository.git("config", "user.name") or getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        return f"uid {os.getuid()}"
 
 
 def _listed(tags: Mapping[str, str], name: str) -> set[str]:

@@ -7,10 +7,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.tracking import content as contents
-from mnist_vae.tracking import origins, runs, summary, upsert
-from mnist_vae.tracking.content import Content
-from mnist_vae.tracking.repository import Repository, root
+from mnist_vae.experiments import origins
+from mnist_vae.experiments import snapshot as snapshots
+from mnist_vae.experiments.repository import Repository, root
+from mnist_vae.experiments.snapshot import Snapshot
+from mnist_vae.tracking import runs, summary, upsert
+from mnist_vae.tracking import tags as run_tags
 from mnist_vae.tracking.store import Store, errors, hide_password, open_store
 
 
@@ -29,25 +31,28 @@ def track(folder: Path, check: Callable[[], None]) -> str:
 
 
 def _track(folder: Path, described: Path, check: Callable[[], None]) -> str:
-    there, fixed = contents.workspace(folder), contents.workspace(described)
-    content = contents.load(lambda path: fixed(path) if path in upsert.DESCRIPTION else there(path))
-    if content.problem:
-        raise PipelineError(f"{content.problem}; run `dvc repro`")
-    repository = Repository(root())
-    places = origins.of(repository, content, origins.holding(repository, content), current=True)
-    tags = origins.tags(repository, content, places)
-    repeat = origins.primary(places).repeat
-    store = open_store(repository.folder)
-    with errors(store.uri):
-        check()
-        outcome = upsert.upsert(store, content, tags, repeat, present(described, folder))
-        if store.embedded:
-            _remove_superseded(store, repository, content)
-        metrics = store.client.get_run(outcome.run_id).data.metrics
-    repository.close()
+    there, fixed = snapshots.workspace(folder), snapshots.workspace(described)
+    snapshot = snapshots.load(
+        lambda path: fixed(path) if path in upsert.DESCRIPTION else there(path)
+    )
+    if snapshot.problem:
+        raise PipelineError(f"{snapshot.problem}; run `dvc repro`")
+    with Repository(root()) as repository:
+        found = origins.of(
+            repository, snapshot, origins.holding(repository, snapshot), current=True
+        )
+        tags = run_tags.of(repository, snapshot, found)
+        repeat = origins.primary(found).repeat
+        store = open_store(repository.folder)
+        with errors(store.uri):
+            check()
+            outcome = upsert.upsert(store, snapshot, tags, repeat, present(described, folder))
+            if store.embedded:
+                _remove_superseded(store, repository, snapshot)
+            metrics = store.client.get_run(outcome.run_id).data.metrics
     return "\n".join(
         [
-            summary.headline(content, metrics),
+            summary.headline(snapshot, metrics),
             "pictures: plots/",
             f"MLflow run: {tags['mlflow.runName']}",
             f"  {store.address(outcome.run_id)}",
@@ -67,23 +72,22 @@ def run_of(name: str | None) -> tuple[str, str]:
 
     Raises PipelineError if the name is unknown or there is no such run.
     """
-    repository = Repository(root())
     where = name or "the workspace"
-    if name is None:
-        content = contents.load(contents.workspace(repository.folder))
-    else:
-        commit = repository.resolve(name)
-        if not commit:
-            raise PipelineError(
-                f"{name} is no experiment and no revision; see `dvc exp list --all`"
-            )
-        content = contents.load(lambda path: repository.read(commit, path))
-    repository.close()
-    if content.problem:
-        raise PipelineError(f"{where} has no results: {content.problem}")
+    with Repository(root()) as repository:
+        if name is None:
+            snapshot = snapshots.load(snapshots.workspace(repository.folder))
+        else:
+            commit = repository.resolve(name)
+            if not commit:
+                raise PipelineError(
+                    f"{name} is no experiment and no revision; see `dvc exp list --all`"
+                )
+            snapshot = snapshots.load(lambda path: repository.read(commit, path))
+    if snapshot.problem:
+        raise PipelineError(f"{where} has no results: {snapshot.problem}")
     store = open_store(repository.folder)
     with errors(store.uri):
-        run = runs.find(store, content)
+        run = runs.find(store, snapshot)
     if run is None:
         raise PipelineError(
             f"{where} has no run in {hide_password(store.uri)}; `make rebuild` makes it"
@@ -100,18 +104,18 @@ def present(*folders: Path) -> upsert.Fetch:
     return fetch
 
 
-def _remove_superseded(store: Store, repository: Repository, content: Content) -> None:
+def _remove_superseded(store: Store, repository: Repository, snapshot: Snapshot) -> None:
     """Delete runs of this code and these parameters whose results no commit holds any more.
 
     Training made them with other results, for example by `dvc repro --force` on a GPU.
     """
     others = [
         run
-        for run in runs.of_key(store, content.key)
-        if run.data.tags.get("dvc.results") not in (None, content.results)
+        for run in runs.of_key(store, snapshot.key)
+        if run.data.tags.get("dvc.results") not in (None, snapshot.results)
     ]
     if others:
-        kept = results_of(repository, content.key)
+        kept = results_of(repository, snapshot.key)
         for run in others:
             if run.data.tags["dvc.results"] not in kept:
                 runs.remove(store, run.info.run_id)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnist_vae.experiments.snapshot import DATA, EVALUATION, HISTORY, MODEL, Snapshot
 from mnist_vae.tracking import environment, models, runs, summary
 from mnist_vae.tracking import tags as run_tags
-from mnist_vae.tracking.content import DATA, EVALUATION, HISTORY, MODEL, Content
 from mnist_vae.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -32,26 +32,26 @@ class Outcome:
 
 def upsert(
     store: Store,
-    content: Content,
+    snapshot: Snapshot,
     tags: Mapping[str, str],
     repeat: str,
     fetch: Fetch,
     milliseconds: int | None = None,
 ) -> Outcome:
-    """Make or complete the run of a content that has results.
+    """Make or complete the run of a snapshot that has results.
 
     tags: as `origins.tags` gives them. repeat: the command for the run's description. fetch: gives
-    the content's files. milliseconds: when the results were made; now, if nobody knows.
+    the snapshot's files. milliseconds: when the results were made; now, if nobody knows.
     """
     moment = milliseconds or _now()
-    with store.lock(content.key):
-        writer = _Writer(store, content, fetch, _find(store, content, tags, moment))
+    with store.lock(snapshot.key):
+        writer = _Writer(store, snapshot, fetch, _find(store, snapshot, tags, moment))
         writer.history(moment)
         writer.datasets()
         texts = writer.evaluation(writer.models(), moment)
         writer.files()
         gone = ", ".join(writer.gone)
-        trained = environment.recorded(store.root, content.outputs[MODEL], content.params)
+        trained = environment.recorded(store.root, snapshot.outputs[MODEL], snapshot.params)
         texts |= {run_tags.NOTE: writer.note(repeat), "dvc.gone": gone}
         writer.tags({**tags, **trained, **texts})
         if writer.run.info.status != "FINISHED":
@@ -61,20 +61,20 @@ def upsert(
         return Outcome(writer.run.info.run_id, tuple(writer.added), tuple(writer.gone))
 
 
-def _find(store: Store, content: Content, tags: Mapping[str, str], moment: int) -> "Run":
-    """The content's run, which may have been begun by training; or else a new one.
+def _find(store: Store, snapshot: Snapshot, tags: Mapping[str, str], moment: int) -> "Run":
+    """The snapshot's run, which may have been begun by training; or else a new one.
 
     Two machines that share a server can both make one: then the oldest stays.
     """
     mine = [
         run
-        for run in runs.of_key(store, content.key)
-        if run.data.tags.get("dvc.results", content.results) == content.results
+        for run in runs.of_key(store, snapshot.key)
+        if run.data.tags.get("dvc.results", snapshot.results) == snapshot.results
     ]
     if not mine:
         begun = {name: value for name, value in tags.items() if name != "dvc.results"}
-        runs.create(store, content, begun, moment)
-        return _find(store, content, tags, moment)
+        runs.create(store, snapshot, begun, moment)
+        return _find(store, snapshot, tags, moment)
     # One that is complete is the one that others know.
     mine.sort(key=lambda run: "dvc.results" not in run.data.tags)
     for duplicate in mine[1:]:
@@ -85,10 +85,10 @@ def _find(store: Store, content: Content, tags: Mapping[str, str], moment: int) 
 class _Writer:
     """Adds to one run what it lacks, and remembers what was added and what is gone."""
 
-    def __init__(self, store: Store, content: Content, fetch: Fetch, run: "Run") -> None:
+    def __init__(self, store: Store, snapshot: Snapshot, fetch: Fetch, run: "Run") -> None:
         self.store = store
         self.client = store.client
-        self.content = content
+        self.snapshot = snapshot
         self.run = run
         self.added: list[str] = []
         self.gone: list[str] = []
@@ -97,7 +97,7 @@ class _Writer:
     def fetch(self, path: str) -> Path | None:
         """The output as dvc.lock has it; anything else counts as gone."""
         local = self._fetch(path)
-        expected = self.content.outputs.get(path)
+        expected = self.snapshot.outputs.get(path)
         if local is None or (expected and environment.md5(local) != expected):
             self.gone.append(path)
             return None
@@ -117,14 +117,14 @@ class _Writer:
         if logged is None:
             runs.remove(self.store, self.run.info.run_id)
             tags = {k: v for k, v in self.run.data.tags.items() if k != "dvc.results"}
-            self.run = runs.create(self.store, self.content, tags, moment)
+            self.run = runs.create(self.store, self.snapshot, tags, moment)
             logged = self._log(rows, moment)
         if logged:
             self.added.append("curves")
 
     def models(self) -> "dict[str, LoggedModel]":
         """Both models, logged once."""
-        md5 = self.content.outputs[MODEL]
+        md5 = self.snapshot.outputs[MODEL]
         found = models.find(self.store, self.run, md5)
         if set(found) == set(models.NAMES):
             return found
@@ -186,7 +186,7 @@ class _Writer:
     def files(self) -> None:
         """Pictures, as files and in the UI's image grid, and what describes the experiment."""
         run_id = self.run.info.run_id
-        plots = [path for path in self.content.outputs if path.startswith("plots/")]
+        plots = [path for path in self.snapshot.outputs if path.startswith("plots/")]
         there = {
             file.path
             for folder in ("plots", "images", "dvc")
@@ -222,23 +222,23 @@ class _Writer:
         """The run's description: the headline and the command that repeats it."""
         metrics = self.client.get_run(self.run.info.run_id).data.metrics
         return "\n\n".join(
-            filter(None, [summary.headline(self.content, metrics), f"Repeat: `{repeat}`"])
+            filter(None, [summary.headline(self.snapshot, metrics), f"Repeat: `{repeat}`"])
         )
 
     def _log(self, rows: list[dict[str, float]], moment: int) -> int | None:
-        run_id, protocol = self.run.info.run_id, self.content.protocol
+        run_id, protocol = self.run.info.run_id, self.snapshot.protocol
         there = runs.curves(self.store, run_id)
         return runs.log_rows(self.store, run_id, there, protocol, rows, moment.__add__)
 
     def _dataset(self, split: str) -> tuple[str, str]:
-        return f"{self.content.params['dataset']} {split}", self.content.outputs[DATA[split]]
+        return f"{self.snapshot.params['dataset']} {split}", self.snapshot.outputs[DATA[split]]
 
     def _show(self, run_id: str, picture: Path) -> None:
         from PIL import Image
 
         with Image.open(picture) as image:
             image.load()
-            step = int(self.content.params["epochs"])
+            step = int(self.snapshot.params["epochs"])
             self.client.log_image(run_id, image, key=picture.stem, step=step)
 
 

@@ -16,9 +16,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mnist_vae.experiments.snapshot import Snapshot
 from mnist_vae.tracking import runs
 from mnist_vae.tracking import store as stores
-from mnist_vae.tracking.content import Content
 from mnist_vae.tracking.live import CLONE
 from mnist_vae.tracking.runs import Curves
 from mnist_vae.tracking.store import Store
@@ -58,12 +58,12 @@ def _read(messages: "queue.Queue[Message]") -> None:
 
 
 def _log(begun: Mapping[str, Any], messages: "queue.Queue[Message]") -> None:
-    content = Content(begun["params"], begun["code"], begun["key"], {}, "")
+    snapshot = Snapshot(begun["params"], begun["code"], begun["key"], {}, "")
     root = Path.cwd()
-    with stores.file_lock(root, f"live-{content.key}", timeout=GRACE):
+    with stores.file_lock(root, f"live-{snapshot.key}", timeout=GRACE):
         store = stores.open_store(root)
         with stores.errors(store.uri):
-            run_id = _begin(store, content, begun["tags"], begun["time"])
+            run_id = _begin(store, snapshot, begun["tags"], begun["time"])
             with _system_metrics(run_id):
                 there = runs.curves(store, run_id)  # once: it takes longer with every epoch
                 batch: list[Message] = []
@@ -71,7 +71,7 @@ def _log(begun: Mapping[str, Any], messages: "queue.Queue[Message]") -> None:
                     batch = [messages.get()]
                     while not messages.empty():
                         batch.append(messages.get())
-                    if not _add(store, content, run_id, there, batch):
+                    if not _add(store, snapshot, run_id, there, batch):
                         return
 
 
@@ -91,19 +91,19 @@ def _system_metrics(run_id: str) -> Iterator[None]:
         monitor.finish()
 
 
-def _begin(store: Store, content: Content, tags: Mapping[str, str], start: int) -> str:
+def _begin(store: Store, snapshot: Snapshot, tags: Mapping[str, str], start: int) -> str:
     """The run to continue, or a new one. One with results stays as it is.
 
     One that another clone is training is not ours to continue: its curves would be there twice.
     """
-    with store.lock(content.key):
+    with store.lock(snapshot.key):
         found = [
             run
-            for run in runs.of_key(store, content.key)
+            for run in runs.of_key(store, snapshot.key)
             if run.info.status != "RUNNING" or run.data.tags.get(CLONE) == tags[CLONE]
         ]
         complete = [run for run in found if "dvc.results" in run.data.tags]
-        run = next(iter(complete or found), None) or runs.create(store, content, tags, start)
+        run = next(iter(complete or found), None) or runs.create(store, snapshot, tags, start)
         if not complete and run.info.status != "RUNNING":  # goes on, maybe elsewhere
             store.client.update_run(run.info.run_id, "RUNNING")
             for name, value in tags.items():
@@ -113,16 +113,16 @@ def _begin(store: Store, content: Content, tags: Mapping[str, str], start: int) 
 
 
 def _add(
-    store: Store, content: Content, run_id: str, there: Curves, batch: Sequence[Message]
+    store: Store, snapshot: Snapshot, run_id: str, there: Curves, batch: Sequence[Message]
 ) -> bool:
     """Log epochs and, at the end, the status; False if `track` has completed the run by now."""
     rows = [message["row"] for message in batch if "row" in message]
     times = {int(message["row"]["epoch"]): message["time"] for message in batch if "row" in message}
-    with store.lock(content.key):
+    with store.lock(snapshot.key):
         run = store.client.get_run(run_id)
         if "dvc.results" in run.data.tags or run.info.lifecycle_stage != "active":
             return False
-        runs.log_rows(store, run_id, there, content.protocol, rows, times.__getitem__)
+        runs.log_rows(store, run_id, there, snapshot.protocol, rows, times.__getitem__)
         for message in batch:
             if "end" in message:
                 store.client.set_terminated(run_id, message["end"], message["time"])

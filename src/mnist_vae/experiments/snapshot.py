@@ -1,6 +1,6 @@
 """What an experiment consists of, as far as its results can depend on it, and what came out.
 
-A content is read from the workspace or from any commit, and is the same for both. Its `key` is
+A snapshot is read from the workspace or from any commit, and is the same for both. Its `key` is
 known when training starts; its `results` are known when the pipeline has run. One pair of them
 is one MLflow run, under however many names the experiment stands in Git.
 """
@@ -29,7 +29,7 @@ NAMED = ("dataset", "likelihood", "epochs", "device", "threads")  # ... and of t
 
 
 @dataclass(frozen=True)
-class Content:
+class Snapshot:
     """An experiment's parameters, hashes of what determines it, and its outputs' md5.
 
     code: hash of the files that stages depend on; key: of code and parameters.
@@ -79,35 +79,35 @@ def _like_ours() -> Iterator[None]:
 
 
 @_like_ours()
-def load(read: Read) -> Content:
-    """The content that `read` gives access to.
+def load(read: Read) -> Snapshot:
+    """The snapshot that `read` gives access to.
 
     Raises PipelineError if params.yaml or dvc.yaml is missing, cannot be read or has another
     layout.
     """
-    content, stages, code = _inputs(read)
+    snapshot, stages, code = _inputs(read)
     if (locked := read("dvc.lock")) is None:
-        return replace(content, problem="there is no dvc.lock: the pipeline has not run")
+        return replace(snapshot, problem="there is no dvc.lock: the pipeline has not run")
     try:
         lock = _parse(locked, "dvc.lock").get("stages", {})
     except PipelineError as error:
-        return replace(content, problem=str(error))
-    if problem := _outdated(stages, lock, code, content.params):
-        return replace(content, problem=problem)
-    return replace(content, outputs=_outputs({name: lock[name] for name in stages}))
+        return replace(snapshot, problem=str(error))
+    if problem := _outdated(stages, lock, code, snapshot.params):
+        return replace(snapshot, problem=problem)
+    return replace(snapshot, outputs=_outputs({name: lock[name] for name in stages}))
 
 
-def for_run(content: Content) -> Content:
-    """The content; with a `problem` if it lacks what a run shows, as another layout may."""
-    lacking = [path for path in SHOWN if path not in content.outputs]
-    lacking += [name for name in NAMED if name not in content.params]
-    if content.problem or not lacking:
-        return content
-    return replace(content, problem=f"its pipeline has no {lacking[0]}", outputs={})
+def for_run(snapshot: Snapshot) -> Snapshot:
+    """The snapshot; with a `problem` if it lacks what a run shows, as another layout may."""
+    lacking = [path for path in SHOWN if path not in snapshot.outputs]
+    lacking += [name for name in NAMED if name not in snapshot.params]
+    if snapshot.problem or not lacking:
+        return snapshot
+    return replace(snapshot, problem=f"its pipeline has no {lacking[0]}", outputs={})
 
 
 @_like_ours()
-def load_inputs(read: Read) -> Content:
+def load_inputs(read: Read) -> Snapshot:
     """As `load`, without a look at dvc.lock: all that is known when training starts."""
     return _inputs(read)[0]
 
@@ -127,12 +127,12 @@ def difference(params: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def _inputs(read: Read) -> tuple[Content, dict[str, Any], dict[str, str]]:
-    """A content without results, its stages, and the md5 of the files that they depend on."""
+def _inputs(read: Read) -> tuple[Snapshot, dict[str, Any], dict[str, str]]:
+    """A snapshot without results, its stages, and the md5 of the files that they depend on."""
     params, stages = _yaml(read, "params.yaml"), _stages(read)
     files = _code(read, stages)
     code = _digest(files)
-    return Content(params, code, _digest([params, code]), {}, ""), stages, files
+    return Snapshot(params, code, _digest([params, code]), {}, ""), stages, files
 
 
 def _outdated(

@@ -1,4 +1,4 @@
-"""What a run's tags say about the places where its content stands."""
+"""What a run's tags say about the places where its snapshot stands."""
 
 import getpass
 import subprocess
@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from mnist_vae.tracking import origins
-from mnist_vae.tracking.content import Content
-from mnist_vae.tracking.origins import Origin
-from mnist_vae.tracking.repository import Repository
+from mnist_vae.experiments.origins import Origin
+from mnist_vae.experiments.repository import Repository
+from mnist_vae.experiments.snapshot import Snapshot
+from mnist_vae.tracking.tags import of as tags_of
 
-CONTENT = Content({"latent_dim": 2, "epochs": 3}, "code", "key", {"models/vae": "md5"}, "")
+CONTENT = Snapshot({"latent_dim": 2, "epochs": 3}, "code", "key", {"models/vae": "md5"}, "")
 
 
 def test_an_experiment_with_the_baselines_values_is_of_the_baselines_sweep(tmp_path: Path) -> None:
     commit = Origin("commit", "main 1234567", "main", "1" * 40, "0" * 40, {"epochs": 3}, "repeat")
     same = Origin("experiment", "same", "main", "2" * 40, "1" * 40, {}, "repeat", "refs/exps/same")
 
-    tags = origins.tags(Repository(tmp_path), CONTENT, [same, commit])
+    tags = tags_of(Repository(tmp_path), CONTENT, [same, commit])
 
     assert tags["mlflow.runName"] == "epochs=3 · main 1234567"
     assert tags["dvc.exp.name"] == "same"
@@ -38,4 +38,4 @@ def test_a_user_id_without_a_name_is_the_user(
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     here = Origin("workspace", "workspace", "main", "", "0" * 40, {}, "repeat")
 
-    assert origins.tags(Repository(tmp_path), CONTENT, [here])["mlflow.user"] == "uid 4711"
+    assert tags_of(Repository(tmp_path), CONTENT, [here])["mlflow.user"] == "uid 4711"

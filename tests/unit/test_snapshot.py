@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.tracking import champion, content, summary
-from mnist_vae.tracking.content import Content
+from mnist_vae.experiments import snapshot as snapshots
+from mnist_vae.experiments.snapshot import Snapshot
+from mnist_vae.tracking import champion, summary
 
 FILES = {
     "params.yaml": "beta: 1.0\nsizes: [512, 512]\nrate: 1e-05\n",
@@ -54,14 +55,14 @@ stages:
 }
 
 
-def load(**changes: tuple[str, str]) -> content.Content:
+def load(**changes: tuple[str, str]) -> snapshots.Snapshot:
     """Read FILES with old text replaced by new in the files named (dots written as _)."""
     files = dict(FILES)
     for name, (old, new) in changes.items():
         path = name.replace("_", ".")
         assert old in files[path]
         files[path] = files[path].replace(old, new)
-    return content.load(lambda path: files[path].encode() if path in files else None)
+    return snapshots.load(lambda path: files[path].encode() if path in files else None)
 
 
 @pytest.fixture(autouse=True)
@@ -113,32 +114,34 @@ def test_results_of_something_else_are_no_results(changes: dict[str, Any], probl
 
 def test_missing_or_broken_files_are_named() -> None:
     with pytest.raises(PipelineError, match=r"params\.yaml does not exist"):
-        content.load(lambda path: None)
+        snapshots.load(lambda path: None)
     with pytest.raises(PipelineError, match=r"params\.yaml is not valid YAML"):
-        content.load(lambda path: b"a: [")
+        snapshots.load(lambda path: b"a: [")
 
 
 def test_a_dvc_lock_that_cannot_be_read_is_not_said_to_be_absent() -> None:
     assert "dvc.lock is not valid YAML" in load(dvc_lock=("schema", "<<<<<<< ours\nschema")).problem
-    without = content.load(
+    without = snapshots.load(
         lambda path: FILES[path].encode() if path in FILES and path != "dvc.lock" else None
     )
     assert "there is no dvc.lock" in without.problem
 
 
 def test_what_lacks_what_a_run_shows_gets_none() -> None:
-    found = content.for_run(load())
+    found = snapshots.for_run(load())
     assert found.problem == "its pipeline has no data/processed/train.safetensors"
     assert not found.results
-    shown = Content(dict.fromkeys(content.NAMED), "", "", dict.fromkeys(content.SHOWN, "md5"), "")
-    assert content.for_run(shown) == shown
-    assert content.for_run(replace(shown, params={})).problem == "its pipeline has no dataset"
+    shown = Snapshot(
+        dict.fromkeys(snapshots.NAMED), "", "", dict.fromkeys(snapshots.SHOWN, "md5"), ""
+    )
+    assert snapshots.for_run(shown) == shown
+    assert snapshots.for_run(replace(shown, params={})).problem == "its pipeline has no dataset"
 
 
 def test_workspace_reads_files_only(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_bytes(b"x")
-    read = content.workspace(tmp_path)
+    read = snapshots.workspace(tmp_path)
     assert read("file") == b"x"
     assert read("folder") is None
     assert read("file/inside") is None

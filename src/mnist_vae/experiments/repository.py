@@ -39,10 +39,20 @@ class Experiment:
 
 
 class Repository:
-    """Reads the Git repository that holds the DVC project in `folder`."""
+    """Reads the Git repository that holds the DVC project in `folder`.
+
+    A context manager: its end is the end of the process that reads.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    def __enter__(self) -> "Repository":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if "_batch" in vars(self):
+            self._batch.communicate()
 
     def git(self, *arguments: str) -> str:
         """The output of a git command, stripped; empty if git fails."""
@@ -93,11 +103,6 @@ class Repository:
             return None
         content = stdout.read(int(header[2]) + 1)[:-1]
         return content if header[1] == b"blob" else None
-
-    def close(self) -> None:
-        """End the reading process."""
-        if "_batch" in vars(self):
-            self._batch.communicate()
 
     def resolve(self, name: str) -> str:
         """The commit of a revision or of an experiment's name; empty if there is none.

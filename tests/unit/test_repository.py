@@ -9,8 +9,8 @@ import pytest
 from dvc.repo.experiments.executor.base import TaskStatus
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.tracking import origins
-from mnist_vae.tracking.repository import FAILED, Repository
+from mnist_vae.experiments import origins
+from mnist_vae.experiments.repository import FAILED, Repository
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -54,18 +54,16 @@ def test_what_is_missing_from_a_folder_with_a_space_is_missing(folder: Path) -> 
     project = folder / "my project"
     project.mkdir()
     head = commit(project, params_yaml="seed: 0")
-    repository = Repository(project)
-    assert repository.read(head, "dvc.lock") is None
-    assert repository.read(head, "params.yaml") == b"seed: 0"
-    repository.close()
+    with Repository(project) as repository:
+        assert repository.read(head, "dvc.lock") is None
+        assert repository.read(head, "params.yaml") == b"seed: 0"
 
 
 def test_a_commit_of_another_layout_is_passed_over(folder: Path) -> None:
     commit(folder, params_yaml="[]", dvc_yaml="stages: [train]", dvc_lock="stages: 1")
     commit(folder, params_yaml="seed: 0", dvc_yaml="stages: {a: {foreach: [1]}}", dvc_lock="{}")
-    repository = Repository(folder)
-    found = [content.problem for _, content in origins.discover(repository)]
-    repository.close()
+    with Repository(folder) as repository:
+        found = [snapshot.problem for _, snapshot in origins.discover(repository)]
     assert found == ["dvc.lock has no stage a: the pipeline has not run to its end"]
 
 

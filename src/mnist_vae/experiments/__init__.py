@@ -1,0 +1,7 @@
+"""What Git and DVC hold of the experiments; nothing here knows MLflow.
+
+repository  commits, experiments' refs, files at a commit
+snapshot    parameters, code and results of the workspace or a commit, and their hashes
+origins     where a snapshot stands, and the command that makes it again
+outputs     outputs in DVC's cache and remotes
+"""
