@@ -6,7 +6,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 VAE := PYTHONPATH=src .venv/bin/python -m mnist_vae
 
-.PHONY: repro test benchmark lint lock benchmark-lock rebuild run-of champion verify
+.PHONY: repro test benchmark lint lock benchmark-lock rebuild run-of champion reproduce verify
 
 repro: .venv/installed  ## the environment, then the whole pipeline
 	dvc repro
@@ -26,6 +26,9 @@ run-of: .venv/installed  ## the MLflow run of EXP (experiment or revision), or o
 
 champion: .venv/installed  ## register the best model by METRIC, e.g. greyscale/validation_elbo
 	$(VAE) champion --metric $(METRIC)
+
+reproduce: .venv/installed  ## run RUN (an MLflow run, experiment or revision) again, in its own environment
+	$(VAE) reproduce $(RUN) $(if $(RECORD),--record)
 
 verify: .venv/installed  ## run EXP (or HEAD) from nothing; are the bytes those of its dvc.lock?
 	$(VAE) verify $(EXP)
@@ -52,6 +55,7 @@ lint: .venv/installed
 lock:  ## after a change of pyproject.toml's dependencies
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
 	  --python-version 3.11 --group dev pyproject.toml --output-file requirements.lock
+	$(VAE) packages
 
 benchmark-lock:  ## after a change of benchmarks/requirements.in
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \

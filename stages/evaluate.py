@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from mnist_vae import dataset, evaluation, model, runtime
-from mnist_vae.files import write_arrays, write_json
+from mnist_vae.arrays import write_arrays
+from mnist_vae.files import write_json
 from mnist_vae.inputs import Inputs
 
 MODEL = Path("models/vae.safetensors")

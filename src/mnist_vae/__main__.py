@@ -1,9 +1,14 @@
 """Commands about the pipeline's experiments: `python -m mnist_vae --help`."""
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mnist_vae.errors import PipelineError, run
+from mnist_vae.errors import run
+
+if TYPE_CHECKING:
+    from mnist_vae.experiments.compare import Verdict
 
 
 def main() -> None:
@@ -25,12 +30,22 @@ def main() -> None:
         "champion", help="register the best model and give it the alias `champion`"
     )
     champion.add_argument("--metric", required=True, help="for example greyscale/validation_elbo")
+    reproduce = commands.add_parser(
+        "reproduce",
+        help="run an MLflow run, experiment or commit again, from nothing and in its own "
+        "environment: identical, within tolerance (exit status 0), or different (1)",
+    )
+    reproduce.add_argument("name", help="id of an MLflow run, experiment, or revision")
+    reproduce.add_argument("--record", action="store_true", help="note the verdict in MLflow")
     verify = commands.add_parser(
-        "verify", help="run a commit or experiment from nothing and compare it with its dvc.lock"
+        "verify", help="the same; exit status 0 only if all outputs are those of its dvc.lock"
     )
     verify.add_argument("name", nargs="?", default="HEAD", help="experiment or revision; else HEAD")
     commands.add_parser(
         "changes", help="are the outputs in the workspace those of the last commit, byte for byte?"
+    )
+    commands.add_parser(
+        "packages", help="set the versions in packages.yaml to those of requirements.lock"
     )
     plane = commands.add_parser(
         "rate-distortion", help="plot experiments by rate and distortion, and print them as a table"
@@ -43,8 +58,10 @@ def main() -> None:
         "rebuild": _rebuild,
         "run-of": _run_of,
         "champion": _champion,
+        "reproduce": _reproduce,
         "verify": _verify,
         "changes": _changes,
+        "packages": _packages,
         "rate-distortion": _rate_distortion,
     }[arguments.command](arguments)
 
@@ -77,29 +94,72 @@ def _champion(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    from mnist_vae.verify import verify
+    from mnist_vae.reproduce import reproduce
 
-    compared, differences = verify(Path.cwd(), arguments.name)
-    if not differences:
-        print(f"identical: all {compared} outputs of {arguments.name}, byte for byte")
-        return
-    lines = [f"{d.path} of stage {d.stage}: {d.detail}" for d in differences]
-    raise PipelineError(
-        f"{len(lines)} of {compared} outputs differ; the first is " + "\n  ".join(lines)
-    )
+    verdict = reproduce(Path.cwd(), arguments.name).verdict
+    print(_told(verdict, arguments.name))
+    sys.exit(1 if verdict.differences else 0)
+
+
+def _reproduce(arguments: argparse.Namespace) -> None:
+    from mnist_vae.experiments.repository import root
+    from mnist_vae.reproduce import explain, reproduce
+    from mnist_vae.tracking import reproduced
+    from mnist_vae.tracking.store import StoreError
+
+    folder = root()
+    rerun = reproduce(folder, reproduced.revision(folder, arguments.name))
+    told, run = [_told(rerun.verdict, arguments.name)], None
+    try:
+        store, run = reproduced.of(folder, rerun)
+        if run and rerun.verdict.differences:
+            told += explain(run.data.tags, rerun.environment) or ["no env.* of the run differs"]
+        if run and arguments.record:
+            reproduced.record(store, run, rerun)
+            told.append(f"noted in run {run.info.run_name}")
+        elif arguments.record:
+            told.append("not noted: the store has no run of it; `make rebuild` makes it")
+    except StoreError as error:
+        told.append(f"not noted: {error}" if arguments.record else f"warning: {error}")
+    print(*told, sep="\n  ")
+    sys.exit(1 if rerun.verdict.kind == "different" else 0)
+
+
+def _told(verdict: "Verdict", name: str) -> str:
+    """A verdict for people: one line, and one for each difference and metric."""
+    if not verdict.differences:
+        return f"identical: all {verdict.compared} outputs of {name}, byte for byte"
+    lines = [
+        f"{verdict.kind}: {len(verdict.differences)} of {verdict.compared} outputs of {name} "
+        f"differ; the first is {verdict.differences[0]}",
+        *map(str, verdict.differences[1:]),
+        *verdict.reasons,
+    ]
+    return "\n  ".join(lines)
 
 
 def _changes(_: argparse.Namespace) -> None:
+    from mnist_vae.experiments import compare
     from mnist_vae.experiments.repository import root
-    from mnist_vae.verify import changes
 
-    compared, differences = changes(root())
-    if not differences:
-        print(f"all {compared} outputs are those of the commit, byte for byte")
+    verdict = compare.workspace(root())
+    if not verdict.differences:
+        print(f"all {verdict.compared} outputs are those of the commit, byte for byte")
         return
-    print(f"{len(differences)} of {compared} outputs are not those of the commit:")
-    for d in differences:
-        print(f"  {d.path} of stage {d.stage}: {d.detail}")
+    print(
+        f"{len(verdict.differences)} of {verdict.compared} outputs are not those of the commit; "
+        f"the metrics are {verdict.kind}:",
+        *verdict.differences,
+        *verdict.reasons,
+        sep="\n  ",
+    )
+    sys.exit(1)
+
+
+def _packages(_: argparse.Namespace) -> None:
+    from mnist_vae import packages
+
+    packages.update()
 
 
 def _rate_distortion(arguments: argparse.Namespace) -> None:

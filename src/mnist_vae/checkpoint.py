@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mnist_vae.arrays import read_arrays, write_arrays
 from mnist_vae.errors import PipelineError
-from mnist_vae.files import read_arrays, write_arrays
 
 FOLDER = ".checkpoints"
 INTERVAL = "MNIST_VAE_CHECKPOINT_SECONDS"  # environment variable; 30 if it is not set

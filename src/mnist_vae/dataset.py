@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mnist_vae.arrays import read_arrays
 from mnist_vae.errors import PipelineError
-from mnist_vae.files import read_arrays
 
 PROCESSED = Path("data/processed")
 

@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
+from mnist_vae.arrays import read_arrays
 from mnist_vae.errors import PipelineError
 from mnist_vae.figure import WIDTH, styled
-from mnist_vae.files import read_arrays
 
 Colours = tuple[str, str]  # fill and outline
 Shape = tuple[int, ...]  # (units,), or (channels, height, width)

@@ -1,4 +1,4 @@
-"""Atomic writes and checked reads: a file is either whole or not there."""
+"""Atomic writes: a file is either whole or not there."""
 
 import json
 import os
@@ -6,12 +6,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-
-import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
-
-from mnist_vae.errors import PipelineError
 
 
 @contextmanager
@@ -51,30 +45,3 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, values: Mapping[str, object]) -> None:
     """Write one JSON object, keys in the given order; NaN and infinity raise ValueError."""
     write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
-
-
-def write_arrays(
-    path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write named arrays as one safetensors file: the same content gives the same bytes."""
-    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    content = save(contiguous, dict(metadata) if metadata else None)
-    with atomic(path) as temporary:
-        temporary.write_bytes(content)  # not save_file: a full disk shall be an OSError
-
-
-def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read all arrays and the metadata of a safetensors file.
-
-    Raises PipelineError if the file is missing or damaged. Nothing in the file is executed.
-    """
-    try:
-        with safe_open(path, framework="numpy") as stored:
-            names = stored.keys()
-            return {name: stored.get_tensor(name) for name in names}, stored.metadata() or {}
-    except FileNotFoundError:
-        raise PipelineError(f"{path} does not exist; `dvc repro` makes it") from None
-    except SafetensorError as error:
-        raise PipelineError(
-            f"{path} is damaged ({error}); delete it, then `dvc checkout` or `dvc repro`"
-        ) from error

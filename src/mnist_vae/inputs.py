@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mnist_vae import params
+from mnist_vae import packages, params
 from mnist_vae.errors import PipelineError
 
 PIPELINE = Path("dvc.yaml")
@@ -24,7 +24,8 @@ class Inputs:
     """The dependencies and parameters of a stage, noted when this is made.
 
     digests: file -> SHA-256, of a folder's files each. Raises PipelineError for a stage that
-    dvc.yaml does not have and for a fault in params.yaml.
+    dvc.yaml does not have, for a fault in params.yaml, and where a package of the stage is not
+    installed in the version of packages.yaml.
     """
 
     def __init__(self, stage: str) -> None:
@@ -38,14 +39,18 @@ class Inputs:
         self._deps = [Path(name) for name in stages[stage]["deps"]]
         self._marks = {file: _mark(file) for file in _files(self._deps)}
         self.digests = {file: _digest(file) for file in self._marks}
+        keys_of = listed(stages[stage].get("params", []))
+        self._texts = {file: _text(file) for file in keys_of}
         self._values = params.check()
-        listed = stages[stage].get("params", [])
-        keys = [name for name in listed if isinstance(name, str)]
-        self._keys = keys if len(keys) == len(listed) else list(self._values)  # a whole file
+        self._noted = {
+            file: _noted(file, self._texts[file], keys) for file, keys in keys_of.items()
+        }
+        packages.refuse(self._noted.get(packages.PACKAGES, {}))
 
     def reads(self, kind: type) -> bool:
         """Are the keys that the dataclass `kind` names among the stage's params in dvc.yaml?"""
-        return {field.name for field in dataclasses.fields(kind)} <= set(self._keys)
+        noted = self._noted.get(params.PARAMS, {})
+        return {field.name for field in dataclasses.fields(kind)} <= noted.keys()
 
     def load(self, kind: type[T]) -> T:
         """The noted values of the keys that the frozen dataclass `kind` names."""
@@ -54,8 +59,8 @@ class Inputs:
     @property
     def digest(self) -> str:
         """A hash of all dependencies and parameters."""
-        values = {key: self._values[key] for key in self._keys}
         files = {str(file): digest for file, digest in self.digests.items()}
+        values = {str(file): noted for file, noted in self._noted.items()}
         text = json.dumps([files, values], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -77,25 +82,55 @@ class Inputs:
                 if _digest(file) != self.digests[file]:
                     raise self._changed(f"{file} was changed while {self.stage} ran")
                 self._marks[file] = mark  # an edit that was undone
-        try:
-            now: dict[str, Any] = params.parse(params.PARAMS.read_bytes(), str(params.PARAMS))
-        except FileNotFoundError:
-            raise self._changed(f"{params.PARAMS} has vanished while {self.stage} ran") from None
-        except PipelineError as error:
-            raise self._changed(f"{error}, and was when {self.stage} began") from None
-        for key in self._keys:
-            if key not in now or now[key] != self._values[key]:
-                new = f"is {now[key]!r}" if key in now else "is missing"
-                raise self._changed(
-                    f"{params.PARAMS}: {key} was {self._values[key]!r} when {self.stage} began "
-                    f"and {new} now"
-                )
+        for file, values in self._noted.items():
+            text = _text(file)
+            if text == self._texts[file]:
+                continue
+            if text is None:
+                raise self._changed(f"{file} has vanished while {self.stage} ran")
+            try:
+                now = params.parse(text, str(file))
+            except PipelineError as error:
+                raise self._changed(f"{error}, and was when {self.stage} began") from None
+            for key, value in values.items():
+                if key not in now or now[key] != value:
+                    new = f"is {now[key]!r}" if key in now else "is missing"
+                    raise self._changed(
+                        f"{file}: {key} was {value!r} when {self.stage} began and {new} now"
+                    )
 
     def _changed(self, what: str) -> PipelineError:
         return PipelineError(
             f"{what}; DVC would record the results under what they were not made from, so there "
             "are none: undo the change, or leave it, and run `dvc repro` or `dvc exp run` again"
         )
+
+
+def listed(entries: list[Any]) -> dict[Path, list[str] | None]:
+    """The keys that a stage's params in dvc.yaml name, by file; None for a whole file."""
+    found: dict[Path, list[str] | None] = {}
+    for entry in entries:
+        if isinstance(entry, str):
+            found[params.PARAMS] = [*(found.get(params.PARAMS) or []), entry]
+        else:
+            found |= {Path(file): keys for file, keys in entry.items()}
+    return found
+
+
+def _noted(file: Path, text: bytes | None, keys: list[str] | None) -> dict[str, Any]:
+    if text is None:
+        raise PipelineError(f"{file} does not exist; run from the project's root")
+    values = params.parse(text, str(file))
+    if missing := [key for key in keys or [] if key not in values]:
+        raise PipelineError(f"{file}: {missing[0]} is missing")
+    return {key: values[key] for key in keys or values}
+
+
+def _text(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mnist_vae.arrays import read_arrays, write_arrays
 from mnist_vae.errors import PipelineError
-from mnist_vae.files import read_arrays, write_arrays
 from mnist_vae.linear import Linear
 
 PIXELS = 28 * 28

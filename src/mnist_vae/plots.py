@@ -14,9 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
+from mnist_vae.arrays import read_arrays
 from mnist_vae.errors import PipelineError
 from mnist_vae.figure import BLUE, GREY, ORANGE, PALETTE, WIDTH, apart, styled, unit_name
-from mnist_vae.files import read_arrays
 from mnist_vae.tiles import manifold, prior_samples, reconstructions
 
 ARRAYS = (

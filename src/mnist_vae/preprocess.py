@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mnist_vae.arrays import write_arrays
 from mnist_vae.errors import PipelineError
-from mnist_vae.files import write_arrays
 
 Bytes = npt.NDArray[np.uint8]
 Arrays = dict[str, npt.NDArray[np.generic]]

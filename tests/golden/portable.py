@@ -31,6 +31,7 @@ from mnist_vae import (
     runtime,
     training,
 )
+from mnist_vae.arrays import write_arrays
 from mnist_vae.checkpoint import Checkpoint
 from mnist_vae.evaluation import EvaluationParams
 from tests.golden.short_training import PARAMS, read_images
@@ -98,7 +99,7 @@ def run(raw: Path, folder: Path, kind: str, pictures: bool) -> None:
         vae.eval(), test, test_labels, (train, train_labels), EVALUATION
     )
     files.write_json(folder / "evaluation.json", metrics)
-    files.write_arrays(folder / "evaluation.safetensors", arrays)
+    write_arrays(folder / "evaluation.safetensors", arrays)
     if not pictures:
         return
     arrays = plots.read_evaluation(folder / "evaluation.safetensors")

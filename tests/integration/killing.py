@@ -25,7 +25,7 @@ import numpy as np
 import torch._dynamo  # noqa: F401 (the first optimizer imports it, which takes a second)
 
 from mnist_vae import errors
-from mnist_vae.files import read_arrays, write_arrays
+from mnist_vae.arrays import read_arrays, write_arrays
 from mnist_vae.inputs import Inputs
 from stages import train  # type: ignore[attr-defined]
 

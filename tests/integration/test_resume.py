@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mnist_vae.files import read_arrays, write_arrays
+from mnist_vae.arrays import read_arrays, write_arrays
 from tests.integration import store_view
 from tests.integration.sandbox import CHECKOUT, Project
 

@@ -9,9 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mnist_vae import diagram, model
+from mnist_vae.arrays import write_arrays
 from mnist_vae.diagram import Layer, Network
 from mnist_vae.errors import PipelineError
-from mnist_vae.files import write_arrays
 from mnist_vae.model import ModelParams
 
 

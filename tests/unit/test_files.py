@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
+from mnist_vae import arrays as arrays_file
 from mnist_vae import errors, files
 from mnist_vae.errors import PipelineError
 
@@ -53,31 +54,33 @@ def test_arrays_round_trip(
     tmp_path_factory: pytest.TempPathFactory, arrays: dict[str, np.ndarray]
 ) -> None:
     path = tmp_path_factory.mktemp("arrays") / "a.safetensors"
-    files.write_arrays(path, arrays, {"about": "them"})
-    loaded, metadata = files.read_arrays(path)
+    arrays_file.write_arrays(path, arrays, {"about": "them"})
+    loaded, metadata = arrays_file.read_arrays(path)
     assert metadata == {"about": "them"}
     assert loaded.keys() == arrays.keys()
     for name, array in arrays.items():
         assert loaded[name].dtype == array.dtype
         np.testing.assert_array_equal(loaded[name], array)
     before = path.read_bytes()
-    files.write_arrays(path, dict(reversed(arrays.items())), metadata)
+    arrays_file.write_arrays(path, dict(reversed(arrays.items())), metadata)
     assert path.read_bytes() == before
 
 
 def test_a_strided_array_keeps_its_values(tmp_path: Path) -> None:
     array = np.arange(12.0).reshape(3, 4).T
-    files.write_arrays(tmp_path / "a.safetensors", {"a": array})
-    np.testing.assert_array_equal(files.read_arrays(tmp_path / "a.safetensors")[0]["a"], array)
+    arrays_file.write_arrays(tmp_path / "a.safetensors", {"a": array})
+    np.testing.assert_array_equal(
+        arrays_file.read_arrays(tmp_path / "a.safetensors")[0]["a"], array
+    )
 
 
 @given(cut=st.integers(0, 199))
 def test_a_truncated_file_is_named(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     path = tmp_path_factory.mktemp("cut") / "a.safetensors"
-    files.write_arrays(path, {"a": np.arange(20.0)})
+    arrays_file.write_arrays(path, {"a": np.arange(20.0)})
     path.write_bytes(path.read_bytes()[: cut or 1])
     with pytest.raises(PipelineError, match=r"a\.safetensors is damaged"):
-        files.read_arrays(path)
+        arrays_file.read_arrays(path)
 
 
 def test_run_turns_faults_into_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mnist_vae import model
+from mnist_vae.arrays import read_arrays, write_arrays
 from mnist_vae.errors import PipelineError
-from mnist_vae.files import read_arrays, write_arrays
 from mnist_vae.model import VAE, ModelParams
 
 TINY = ModelParams(latent_dim=3, hidden_sizes=(5, 4), activation="tanh", architecture="mlp")

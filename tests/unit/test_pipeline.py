@@ -3,18 +3,35 @@
 import ast
 import dataclasses
 import importlib
+import inspect
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from mnist_vae import params
+from mnist_vae import packages as packages_module
+from mnist_vae import params, refusals
 
 ROOT = Path(__file__).parents[2]
 PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
 STAGES = sorted(PIPELINE["stages"])
+# What only looks, only refuses or only shows (dvc.yaml says why).
+EXEMPT = {"errors", "experiments", "packages", "progress", "refusals", "tracking"}
+# The packages that can change an output, by the name that one imports, and what they compute with.
+COMPUTES = {
+    "matplotlib": {"contourpy", "kiwisolver", "matplotlib", "numpy", "pillow"},
+    "numpy": {"numpy"},
+    "pandas": {"numpy", "pandas"},
+    "safetensors": {"safetensors"},
+    "sklearn": {"numpy", "scikit-learn", "scipy"},
+    "torch": {"torch"},
+}
+# And those that cannot: they read text, fetch files whose hashes are pinned, and show.
+HARMLESS = {"jsonschema", "mnist_vae", "requests", "ruamel", "threadpoolctl", "tqdm", "urllib3"}
 LIBRARY = [path for path in (ROOT / "src/mnist_vae").glob("*.py") if path.stem != "__main__"]
 
 
@@ -30,7 +47,7 @@ def module_file(name: str) -> Path | None:
 def imported(path: Path) -> set[Path]:
     """In-repo files that `path` imports, through any number of steps, at any place in the file.
 
-    The walk stops at the packages experiments and tracking, which cannot change an output.
+    The walk stops at what cannot change an output.
     """
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -43,16 +60,16 @@ def imported(path: Path) -> set[Path]:
     found: set[Path] = set()
     for name in names:
         file = module_file(name)
-        if file is not None and not {"experiments", "tracking"} & set(file.parts):
+        if file is not None and not EXEMPT & {file.stem, *file.parts}:
             found |= {file} | imported(file)
     return found
 
 
 def packages(stage: str) -> set[str]:
     """The packages that a stage imports, wherever in its files."""
-    entry = ROOT / f"stages/{stage}.py"
+    entry, runner = ROOT / f"stages/{stage}.py", ROOT / "stages/__main__.py"
     names: set[str] = set()
-    for path in imported(entry) | {entry}:
+    for path in imported(entry) | imported(runner) | {entry, runner}:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 names |= {alias.name.split(".")[0] for alias in node.names}
@@ -64,6 +81,12 @@ def packages(stage: str) -> set[str]:
 def declared_params(stage: str) -> set[str]:
     entries = PIPELINE["stages"][stage].get("params", [])
     return {entry for entry in entries if isinstance(entry, str)}
+
+
+def declared(stage: str, file: str) -> set[str]:
+    """The keys of another file than params.yaml that a stage lists as its params."""
+    entries = PIPELINE["stages"][stage].get("params", [])
+    return {key for entry in entries if isinstance(entry, dict) for key in entry.get(file) or []}
 
 
 def params_classes(path: Path) -> list[type]:
@@ -96,12 +119,34 @@ def test_params_are_exactly_the_keys_that_the_stage_reads(stage: str) -> None:
     assert declared_params(stage) == read
 
 
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "track"])
+def test_packages_are_exactly_those_that_the_stage_imports(stage: str) -> None:
+    imports = {name for name in packages(stage) if name not in sys.stdlib_module_names}
+    assert imports <= COMPUTES.keys() | HARMLESS | {"stages"}
+    computing = set().union(*(COMPUTES[name] for name in imports & COMPUTES.keys()))
+    assert declared(stage, "packages.yaml") == computing
+
+
+def test_packages_yaml_holds_what_the_lock_holds_and_no_more() -> None:
+    versions = YAML(typ="safe", pure=True).load((ROOT / "packages.yaml").read_text())
+    lock = (ROOT / "requirements.lock").read_text()
+    for name, version in versions.items():
+        assert re.findall(rf"^{name}==(\S+)", lock, re.MULTILINE) == [version]
+    listed = set().union(*(declared(stage, "packages.yaml") for stage in STAGES))
+    assert versions.keys() == listed == set().union(*COMPUTES.values())
+
+
+def test_what_only_refuses_hands_out_nothing() -> None:
+    for module in (refusals, packages_module):
+        assert inspect.get_annotations(module.refuse)["return"] is None
+
+
 def test_track_depends_on_all_results_code_and_parameters_and_is_never_cached() -> None:
     track = PIPELINE["stages"]["track"]
     results = {"metrics/evaluation.json", "metrics/history.csv", "models/vae.safetensors"}
     results |= set(outputs("plots")) | {"src/mnist_vae", "stages"}
     assert set(track["deps"]) == results
-    assert {"params.yaml": None} in track["params"]
+    assert track["params"] == [{"packages.yaml": None}, {"params.yaml": None}]
     assert not {"metrics", "plots"} & set(track)
     assert track["outs"] == [{"metrics/.tracked": {"cache": False, "persist": True}}]
     assert "/metrics/.tracked" in (ROOT / ".gitignore").read_text().splitlines()

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_vae import figure, plots
+from mnist_vae.arrays import write_arrays
 from mnist_vae.errors import PipelineError
-from mnist_vae.files import write_arrays
 from mnist_vae.inputs import Inputs
 from stages import plots as stage
 from tests.unit.drawing import render, title

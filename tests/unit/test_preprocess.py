@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mnist_vae.arrays import read_arrays
 from mnist_vae.errors import PipelineError
-from mnist_vae.files import read_arrays
 from mnist_vae.preprocess import PreprocessParams, binarize, parse_idx, preprocess, split, write
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.params import parse
+from mnist_vae.inputs import listed
+from mnist_vae.params import PARAMS, parse
 
 Read = Callable[[str], bytes | None]
 TRACK = "track"  # the stage that only looks: its code cannot change a result
@@ -32,7 +33,8 @@ NAMED = ("dataset", "likelihood", "epochs", "device", "threads")  # ... and of t
 class Snapshot:
     """An experiment's parameters, hashes of what determines it, and its outputs' md5.
 
-    code: hash of the files that stages depend on; key: of code and parameters.
+    code: hash of the files and versions of packages that stages depend on; key: of code and
+    parameters.
     outputs: path -> md5 as in dvc.lock; empty if dvc.lock is missing or belongs to something else,
     and then `problem` says what is wrong.
     """
@@ -129,7 +131,7 @@ def difference(params: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, 
 
 def _inputs(read: Read) -> tuple[Snapshot, dict[str, Any], dict[str, str]]:
     """A snapshot without results, its stages, and the md5 of the files that they depend on."""
-    params, stages = _yaml(read, "params.yaml"), _stages(read)
+    params, stages = _yaml(read, str(PARAMS)), _stages(read)
     files = _code(read, stages)
     code = _digest(files)
     return Snapshot(params, code, _digest([params, code]), {}, ""), stages, files
@@ -150,10 +152,12 @@ def _outdated(
         for path in _paths(stage, "deps"):
             if seen.get(path) != (code.get(path) or outputs.get(path)):
                 return f"dvc.lock is older than {path} (stage {name})"
-        values = entry.get("params", {}).get("params.yaml", {})
-        for param in _paths(stage, "params"):
-            if param not in values or _plain(values[param]) != _plain(params.get(param)):
-                return f"dvc.lock holds another {param} (stage {name})"
+        for file, keys in listed(stage.get("params", [])).items():
+            values = entry.get("params", {}).get(str(file), {})
+            for key in keys or []:
+                wanted = params.get(key) if file == PARAMS else code.get(f"{file}:{key}")
+                if key not in values or _plain(values[key]) != _plain(wanted):
+                    return f"dvc.lock holds another {key} (stage {name})"
     return ""
 
 
@@ -163,10 +167,16 @@ def _stages(read: Read) -> dict[str, Any]:
 
 
 def _code(read: Read, stages: Mapping[str, Any]) -> dict[str, str]:
-    """The md5 of all files that stages depend on and no stage makes."""
+    """The md5 of all files that stages depend on and no stage makes, and packages' versions."""
     made = {path for stage in stages.values() for path in _paths(stage, *_OUTPUTS)}
     sources = {dep for stage in stages.values() for dep in _paths(stage, "deps")} - made
-    return {path: _md5(read(path)) for path in sources}
+    code = {path: _md5(read(path)) for path in sources}
+    for stage in stages.values():
+        for file, keys in listed(stage.get("params", [])).items():
+            if file != PARAMS:
+                values = _yaml(read, str(file))
+                code |= {f"{file}:{key}": str(values.get(key)) for key in keys or values}
+    return code
 
 
 def _outputs(lock: Mapping[str, Any]) -> dict[str, str]:

@@ -6,23 +6,23 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist_vae import files
-from mnist_vae.verify import describe, listing
+from mnist_vae import arrays as arrays_file
+from mnist_vae.experiments.compare import describe, listing
 
 
 def test_numbers_by_their_largest_difference(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     contents = []
     for change in (0.0, 0.25):
-        files.write_arrays(path, {"w": np.zeros(3), "b": np.array([1.0, 2.0 + change])})
+        arrays_file.write_arrays(path, {"w": np.zeros(3), "b": np.array([1.0, 2.0 + change])})
         contents.append(path.read_bytes())
     assert describe("a.safetensors", *contents) == "largest difference 0.25, in b"
     assert describe("a.safetensors", contents[0], contents[0]) == "the numbers are equal"
-    files.write_arrays(path, {"w": np.zeros(4), "b": np.zeros(2)})
+    arrays_file.write_arrays(path, {"w": np.zeros(4), "b": np.zeros(2)})
     assert "w has another shape: (3,) before, (4,) now" in describe(
         "a.safetensors", contents[0], path.read_bytes()
     )
-    files.write_arrays(path, {"w": np.zeros(4)})
+    arrays_file.write_arrays(path, {"w": np.zeros(4)})
     assert "other entries: b" in describe("a.safetensors", contents[0], path.read_bytes())
     assert "damaged" in describe("a.safetensors", contents[0], contents[1][:-3])
 

@@ -1,0 +1,146 @@
+"""Does a commit, an experiment or an MLflow run give its results again?
+
+In a clone, in the environment that the commit's own requirements.lock says, from nothing and
+without a cache.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnist_vae.errors import PipelineError
+from mnist_vae.experiments import compare
+from mnist_vae.experiments import snapshot as snapshots
+from mnist_vae.experiments.compare import Verdict
+from mnist_vae.experiments.repository import Repository
+from mnist_vae.experiments.snapshot import Snapshot
+
+RAW = Path("data/raw")
+LOCK = "requirements.lock"
+ENVIRONMENTS = Path(".dvc/tmp/environments")  # one per lock, so that a second time is quick
+TRAINED = ".dvc/tmp/mlflow/trained"  # where a training notes its env.*
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """A commit that was run again: what it holds, the verdict, and the env.* of its training."""
+
+    snapshot: Snapshot
+    verdict: Verdict
+    environment: Mapping[str, str]
+
+
+def reproduce(root: Path, revision: str, folder: Path | None = None) -> Rerun:
+    """Run a commit's or experiment's pipeline from nothing and compare it with its dvc.lock.
+
+    The clone in a temporary folder (inside `folder`) has no DVC cache, and every stage but `track`
+    runs there. MNIST comes from MNIST_MIRROR, or else from this project's data/raw if it is there:
+    its bytes are checked against their pinned hashes either way.
+
+    Raises PipelineError if the revision is unknown, its dvc.lock is missing or out of date, its
+    environment cannot be made, or the pipeline fails.
+    """
+    with Repository(root) as repository:
+        commit = repository.resolve(revision)
+        if not commit:
+            raise PipelineError(f"{revision} is neither a revision nor an experiment's name")
+        committed = snapshots.load(lambda path: repository.read(commit, path))
+        if committed.problem:
+            problem = committed.problem
+            raise PipelineError(f"{revision}: {problem}; run `dvc repro` and commit first")
+        programs = _programs(root, repository.read(commit, LOCK))
+        with tempfile.TemporaryDirectory(prefix="reproduce-", dir=folder) as name:
+            whole, top = Path(name) / "project", repository.git("rev-parse", "--show-toplevel")
+            _run(["git", "clone", "--quiet", "--no-checkout", top, str(whole)], root)
+            _run(["git", "fetch", "--quiet", top, commit], whole)
+            _run(["git", "checkout", "--quiet", "--detach", commit], whole)
+            clone = whole / repository.prefix
+            stages = dict.fromkeys(snapshots.producers(snapshots.workspace(clone)).values())
+            settings = _settings(root, programs)
+            _run(["dvc", "repro", "--force", "--no-run-cache", *stages], clone, settings)
+            verdict = compare.compare(repository, commit, committed, clone)
+            noted = [json.loads(file.read_text()) for file in (clone / TRAINED).glob("*.json")]
+            return Rerun(committed, verdict, noted[0] if noted else {})
+
+
+def explain(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What differs between the environments of two trainings, as their env.* say."""
+    names = sorted(name for name in before.keys() & now.keys() if name.startswith("env."))
+    return [f"{n}: {before[n]} before, {now[n]} now" for n in names if before[n] != now[n]]
+
+
+def _programs(root: Path, lock: bytes | None) -> Path:
+    """The folder of the programs of a lock's environment, which is made if need be."""
+    ours = Path(sys.executable).parent
+    here = root / LOCK
+    if lock is None:
+        print(
+            f"warning: that commit has no {LOCK}; it runs in today's environment", file=sys.stderr
+        )
+        return ours
+    if here.exists() and here.read_bytes() == lock:
+        return ours
+    digest = hashlib.sha256(lock).hexdigest()[:12]
+    folder = root / ENVIRONMENTS / digest
+    done = folder / "installed"
+    if not done.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / LOCK).write_bytes(lock)
+        print(f"making the environment of its {LOCK} in {folder}", file=sys.stderr, flush=True)
+        _make(folder)
+        done.touch()
+    return folder / "bin"
+
+
+def _make(folder: Path) -> None:
+    """Install a lock into a folder, with uv if there is one."""
+    python, lock = str(folder / "bin/python"), str(folder / LOCK)
+    _run([sys.executable, "-m", "venv", str(folder)], folder)
+    exactly = ["--quiet", "--no-deps", "--require-hashes", "-r", lock]
+    install = [python, "-m", "pip", "install", "--disable-pip-version-check", *exactly]
+    if shutil.which("uv"):
+        install = ["uv", "pip", "install", "--python", python, *exactly]
+    try:
+        _run(install, folder)
+    except PipelineError as error:
+        version = ".".join(map(str, sys.version_info[:3]))
+        raise PipelineError(
+            f"the environment of its {LOCK} cannot be made with Python {version}: {error}"
+        ) from None
+
+
+def _settings(root: Path, programs: Path) -> dict[str, str]:
+    """Our environment variables, less what DVC sets for a stage, and without the live view."""
+    of_a_stage = ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_")
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(of_a_stage)}
+    ours["PATH"] = f"{programs}{os.pathsep}{ours.get('PATH', '')}"
+    ours["MNIST_VAE_LIVE"] = "off"
+    mirror = ours.get("MNIST_MIRROR", "")
+    if mirror and "://" not in mirror:  # the clone is elsewhere
+        ours["MNIST_MIRROR"] = str(Path(mirror).resolve())
+    if (root / RAW).is_dir():
+        ours.setdefault("MNIST_MIRROR", str((root / RAW).resolve()))
+    return ours
+
+
+def _run(command: list[str], cwd: Path, env: dict[str, str] | None = None) -> None:
+    """Run a program; only the pipeline prints to the terminal."""
+    pipeline = command[:2] == ["dvc", "repro"]
+    if env and (program := shutil.which(command[0], path=env["PATH"])):
+        command = [program, *command[1:]]
+    done = subprocess.run(
+        command, cwd=cwd, env=env, text=True, check=False, capture_output=not pipeline
+    )
+    if done.returncode:
+        lines = (done.stderr or "").strip().splitlines()
+        detail = f": {lines[-1]}" if lines else ""
+        name = Path(command[0]).name
+        raise PipelineError(f"`{name} {command[1]}` failed in the rerun{detail}")
