@@ -5,9 +5,9 @@ import re
 import shutil
 from pathlib import Path
 
-from tests.integration import store_view
-from tests.integration.sandbox import Project, wait_for
-from tests.integration.store_view import newest
+from tests.support import store_view
+from tests.support.sandbox import Project, wait_for
+from tests.support.store_view import newest
 
 pytestmark = store_view.IN_OUR_PROCESS
 

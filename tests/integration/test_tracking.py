@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from mnist_vae.tracking import environment
-from tests.integration import store_view
-from tests.integration.sandbox import TINY, Project
+from tests.support import store_view
+from tests.support.sandbox import TINY, Project
 
 pytestmark = store_view.IN_OUR_PROCESS
 PICTURES = ("latent", "manifold", "prior_samples", "reconstructions", "training")
@@ -63,18 +63,17 @@ def test_every_experiment_has_one_finished_run(lab: Project) -> None:
 
 
 def test_a_run_has_the_environment_that_its_weights_come_from(
-    reproduced: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    copied: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = reproduced.copy(tmp_path / "copy")
-    (run,) = store_view.runs(project.folder).values()
+    (run,) = store_view.runs(copied.folder).values()
     assert run.tags["env.threads"] == "1"  # although it was trained without the live view
-    monkeypatch.setenv("DVC_ROOT", str(project.folder))
+    monkeypatch.setenv("DVC_ROOT", str(copied.folder))
     machine = {"device": "auto", "threads": TINY["threads"]}
-    environment.record(project.folder / "models/vae.safetensors", machine, {"env.threads": "7"})
+    environment.record(copied.folder / "models/vae.safetensors", machine, {"env.threads": "7"})
 
-    project.run("python", "-m", "stages", "track")
+    copied.run("python", "-m", "stages", "track")
 
-    (run,) = store_view.runs(project.folder).values()
+    (run,) = store_view.runs(copied.folder).values()
     assert run.tags["env.threads"] == "7"  # and not what a training that was killed left there
 
 

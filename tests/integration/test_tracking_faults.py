@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.integration import store_view
-from tests.integration.sandbox import Project, wait_for
-from tests.integration.store_view import newest
+from tests.support import store_view
+from tests.support.sandbox import Project, wait_for
+from tests.support.store_view import newest
 
 pytestmark = store_view.IN_OUR_PROCESS
 LONG = {"epochs": 100_000, "schedule": "constant"}

@@ -6,31 +6,27 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.integration.sandbox import Project
+from tests.support.sandbox import Project
 
 
-def test_the_committed_state_comes_out_again_byte_for_byte(
-    reproduced: Project, tmp_path: Path
-) -> None:
-    copy = reproduced.copy(tmp_path / "copy")
-    before = copy.git("status", "--porcelain")
-    output = copy.command("verify", TMPDIR=str(tmp_path))
+def test_the_committed_state_comes_out_again_byte_for_byte(copied: Project, tmp_path: Path) -> None:
+    before = copied.git("status", "--porcelain")
+    output = copied.command("verify", TMPDIR=str(tmp_path))
     assert "identical: all 18 outputs of HEAD, byte for byte" in output
-    assert copy.git("status", "--porcelain") == before
+    assert copied.git("status", "--porcelain") == before
     assert not list(tmp_path.glob("verify-*"))
 
 
-def test_other_numbers_are_named_with_their_distance(reproduced: Project, tmp_path: Path) -> None:
-    copy = reproduced.copy(tmp_path / "copy")
-    history, lock = copy.folder / "metrics/history.csv", copy.folder / "dvc.lock"
+def test_other_numbers_are_named_with_their_distance(copied: Project, tmp_path: Path) -> None:
+    history, lock = copied.folder / "metrics/history.csv", copied.folder / "dvc.lock"
     text = history.read_text()
     forged = text.replace("\n1,1,", "\n1,1.5,")
     assert forged != text
     history.write_text(forged)
     old, new = (hashlib.md5(part.encode()).hexdigest() for part in (text, forged))  # noqa: S324
     lock.write_text(lock.read_text().replace(old, new))
-    copy.commit("forged")
-    output = copy.command("verify", fails=True, TMPDIR=str(tmp_path))
+    copied.commit("forged")
+    output = copied.command("verify", fails=True, TMPDIR=str(tmp_path))
     assert "1 of 18 outputs differ; the first is metrics/history.csv of stage train: " in output
     assert "largest difference 0.5, in beta" in output
 
@@ -52,12 +48,11 @@ def test_an_experiment_with_other_code_is_verified_by_name(
     assert "1.5" not in (copy.folder / "metrics/history.csv").read_text()
 
 
-def test_what_cannot_be_verified_is_said(reproduced: Project, tmp_path: Path) -> None:
-    copy = reproduced.copy(tmp_path / "copy")
-    assert "neither a revision nor" in copy.command("verify", "no-such", fails=True)
-    copy.set(epochs=3)
-    copy.commit("not run")
-    assert "dvc.lock holds another epochs (stage train)" in copy.command("verify", fails=True)
+def test_what_cannot_be_verified_is_said(copied: Project) -> None:
+    assert "neither a revision nor" in copied.command("verify", "no-such", fails=True)
+    copied.set(epochs=3)
+    copied.commit("not run")
+    assert "dvc.lock holds another epochs (stage train)" in copied.command("verify", fails=True)
 
 
 def test_a_project_in_a_folder_of_its_repository(reproduced: Project, tmp_path: Path) -> None:

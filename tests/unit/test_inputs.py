@@ -10,8 +10,8 @@ import pytest
 from mnist_vae.errors import PipelineError
 from mnist_vae.inputs import Inputs
 from mnist_vae.plots import PlotParams
+from tests.support.checkout import ROOT
 
-ROOT = Path(__file__).parents[2]
 PIPELINE = """
 stages:
   one:

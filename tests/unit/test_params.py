@@ -14,10 +14,8 @@ from ruamel.yaml import YAML
 
 from mnist_vae import params
 from mnist_vae.errors import PipelineError
+from tests.support.checkout import ROOT, RULES, SCHEMA
 
-ROOT = Path(__file__).parents[2]
-SCHEMA = ROOT / "params.schema.json"
-RULES: dict[str, Any] = json.loads(SCHEMA.read_text())["properties"]
 DEFAULTS: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
 SECOND_CYCLE = {"objective": "iwae", "importance_rate_scale": 0.5}
 

@@ -5,16 +5,12 @@ import dataclasses
 import importlib
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from mnist_vae import params
+from tests.support.checkout import PIPELINE, ROOT, STAGES, outputs
 
-ROOT = Path(__file__).parents[2]
-PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
-STAGES = sorted(PIPELINE["stages"])
 LIBRARY = [path for path in (ROOT / "src/mnist_vae").glob("*.py") if path.stem != "__main__"]
 
 
@@ -127,17 +123,8 @@ def test_no_params_dataclass_has_a_default() -> None:
                     assert field.default_factory is dataclasses.MISSING
 
 
-def outputs(stage: str) -> list[str]:
-    entries = [
-        out
-        for kind in ("outs", "metrics", "plots")
-        for out in PIPELINE["stages"][stage].get(kind, [])
-    ]
-    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
-
-
 def test_every_output_belongs_to_one_stage_and_every_library_file_to_some_stage() -> None:
-    everything = [path for stage in STAGES for path in outputs(stage)]
+    everything = outputs()
     assert len(everything) == len(set(everything))
     deps = {dep for stage in PIPELINE["stages"].values() for dep in stage["deps"]}
     commands = {

@@ -17,9 +17,9 @@ from mnist_vae.errors import PipelineError
 from mnist_vae.files import write_arrays
 from mnist_vae.inputs import Inputs
 from stages import plots as stage
-from tests.unit.drawing import render, title
+from tests.support.checkout import ROOT
+from tests.support.drawing import render, title
 
-ROOT = Path(__file__).parents[2]
 HEADER = "epoch,beta,learning_rate,train_objective," + ",".join(plots.COLUMNS[3:]) + "\n"
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from mnist_vae.errors import PipelineError
 from mnist_vae.files import read_arrays
 from mnist_vae.preprocess import PreprocessParams, binarize, parse_idx, preprocess, split, write
+from tests.support.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SPLITS = ("train", "validation", "test")
 DEFAULT = PreprocessParams(validation_images=10_000, split_seed=0, binarization_seed=0)
 GENERATOR = np.random.default_rng(0)

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 from ruamel.yaml import YAML
 
-CHECKOUT = Path(__file__).parents[2]
+from tests.support.checkout import ROOT
+
 TINY = {
     "activation": "relu",
     "batch_size": 100,
@@ -133,14 +134,14 @@ def make_project(folder: Path, mirror: Path) -> Project:
     folder.mkdir(parents=True)
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=CHECKOUT,
+        cwd=ROOT,
         check=True,
         capture_output=True,
         text=True,
     ).stdout.split("\0")
     outputs = ("data", "metrics", "models", "plots", "results")
     for name in listed:
-        source, target = CHECKOUT / name, folder / name
+        source, target = ROOT / name, folder / name
         if source.is_file() and name != "dvc.lock" and Path(name).parts[0] not in outputs:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
