@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks import data
 from tests.support.checkout import ROOT
-from tests.support.sandbox import TINY, Project, make_project
+from tests.support.sandbox import Project, make_project
 
 
 @contextmanager
@@ -18,7 +18,7 @@ def make(tiny: bool = False, **settings: object) -> Iterator[Project]:
         if not tiny:
             text = (ROOT / "params.yaml").read_text(encoding="utf-8")
             (project.folder / "params.yaml").write_text(text, encoding="utf-8")
-        project.set(**(TINY if tiny else {}) | settings)
+        project.set(**settings)
         project.git("add", "--all")
         project.git("commit", "--quiet", "--allow-empty", "--message", "settings")
         yield project

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sandbox import TINY, Project
+from tests.support.sandbox import Project
+from tests.support.settings import TINY
 
 RESULTS = ("models/vae.safetensors", "metrics/history.csv")
 OFF = {"MNIST_VAE_LIVE": "off"}

@@ -14,7 +14,8 @@ import pytest
 
 from mnist_vae.tracking import environment
 from tests.support import store_view
-from tests.support.sandbox import TINY, Project
+from tests.support.sandbox import Project
+from tests.support.settings import SETTINGS, TINY
 
 pytestmark = store_view.IN_OUR_PROCESS
 PICTURES = ("latent", "manifold", "prior_samples", "reconstructions", "training")
@@ -68,7 +69,7 @@ def test_a_run_has_the_environment_that_its_weights_come_from(
     (run,) = store_view.runs(copied.folder).values()
     assert run.tags["env.threads"] == "1"  # although it was trained without the live view
     monkeypatch.setenv("DVC_ROOT", str(copied.folder))
-    machine = {"device": "auto", "threads": TINY["threads"]}
+    machine = {"device": SETTINGS["device"], "threads": TINY["threads"]}
     environment.record(copied.folder / "models/vae.safetensors", machine, {"env.threads": "7"})
 
     copied.run("python", "-m", "stages", "track")

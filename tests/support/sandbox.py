@@ -12,24 +12,8 @@ from pathlib import Path
 import psutil
 from ruamel.yaml import YAML
 
+from tests.support import settings
 from tests.support.checkout import ROOT
-
-TINY = {
-    "activation": "relu",
-    "batch_size": 100,
-    "elbo_samples": 1,
-    "epochs": 2,
-    "hidden_sizes": [16],
-    "iwae_samples": 0,
-    "latent_dim": 2,
-    "manifold_size": 5,
-    "plot_dpi": 50,
-    "prior_samples": 16,
-    "quadrature_points": 0,
-    "reconstructions": 2,
-    "threads": 1,
-    "validation_images": 59000,
-}
 
 
 class Project:
@@ -130,7 +114,7 @@ def listening(process: psutil.Process) -> set[str]:
 
 
 def make_project(folder: Path, mirror: Path) -> Project:
-    """The checkout's sources, committed, with tiny settings."""
+    """The checkout's sources, committed, with the tests' parameters: the tiny ones."""
     folder.mkdir(parents=True)
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -149,6 +133,7 @@ def make_project(folder: Path, mirror: Path) -> Project:
     project.git("init", "--quiet", "--initial-branch=main")
     project.git("config", "user.name", "Ada")
     project.git("config", "user.email", "ada@example.org")
-    project.set(**TINY)
+    shutil.copyfile(settings.FILE, folder / "params.yaml")
+    project.set(**settings.TINY)
     project.commit("start")
     return project

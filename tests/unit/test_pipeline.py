@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mnist_vae import params
-from tests.support.checkout import PIPELINE, ROOT, STAGES, outputs
+from tests.support.checkout import PIPELINE, ROOT, RULES, SCHEMA, STAGES, outputs
+from tests.support.settings import SETTINGS
 
 LIBRARY = [path for path in (ROOT / "src/mnist_vae").glob("*.py") if path.stem != "__main__"]
 
@@ -104,11 +105,11 @@ def test_track_depends_on_all_results_code_and_parameters_and_is_never_cached() 
 
 
 def test_every_parameter_is_used_and_described() -> None:
-    values = params.check(ROOT / "params.yaml", ROOT / "params.schema.json")
-    schema = json.loads((ROOT / "params.schema.json").read_text())
+    values = params.check(ROOT / "params.yaml", SCHEMA)
+    schema = json.loads(SCHEMA.read_text())
     used = set().union(*(declared_params(stage) for stage in STAGES))
-    assert set(values) == set(schema["properties"]) == set(schema["required"]) == used
-    assert all(rule["description"] for rule in schema["properties"].values())
+    assert set(values) == set(SETTINGS) == set(RULES) == set(schema["required"]) == used
+    assert all(rule["description"] for rule in RULES.values())
 
 
 def test_no_params_dataclass_has_a_default() -> None:

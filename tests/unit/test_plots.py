@@ -19,6 +19,7 @@ from mnist_vae.inputs import Inputs
 from stages import plots as stage
 from tests.support.checkout import ROOT
 from tests.support.drawing import render, title
+from tests.support.settings import lay_out
 
 HEADER = "epoch,beta,learning_rate,train_objective," + ",".join(plots.COLUMNS[3:]) + "\n"
 
@@ -144,8 +145,7 @@ def test_units_are_sorted_by_kl_in_chart_and_table(kl: list[float]) -> None:
 
 def workspace(folder: Path) -> Path:
     """A project with the inputs of the stage."""
-    for name in ("dvc.yaml", "params.yaml", "params.schema.json"):
-        shutil.copy(ROOT / name, folder)
+    lay_out(folder)
     (folder / "metrics").mkdir()
     history(folder / "metrics/history.csv")
     write_arrays(folder / "results/evaluation.safetensors", arrays(3))
