@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.checkout import outputs
 from tests.support.sandbox import Project
 from tests.support.settings import TINY
 
-RESULTS = ("models/vae.safetensors", "metrics/history.csv")
+RESULTS = outputs("train")
 OFF = {"MNIST_VAE_LIVE": "off"}
 TRAIN = ("python", "-m", "stages", "train")
 

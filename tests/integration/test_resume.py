@@ -9,11 +9,11 @@ import pytest
 
 from mnist_vae.files import read_arrays, write_arrays
 from tests.support import store_view
-from tests.support.checkout import ROOT
+from tests.support.checkout import ROOT, outputs
 from tests.support.sandbox import Project
 
 pytestmark = store_view.IN_OUR_PROCESS
-RESULTS = ("models/vae.safetensors", "metrics/history.csv")
+RESULTS = outputs("train")
 EVERY_STEP = {"MNIST_VAE_CHECKPOINT_SECONDS": "0", "MNIST_VAE_LIVE": "off"}
 TRAIN = ("python", "-m", "stages", "train")
 

@@ -6,13 +6,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.support.checkout import RESULTS
 from tests.support.sandbox import Project
 
 
 def test_the_committed_state_comes_out_again_byte_for_byte(copied: Project, tmp_path: Path) -> None:
     before = copied.git("status", "--porcelain")
     output = copied.command("verify", TMPDIR=str(tmp_path))
-    assert "identical: all 18 outputs of HEAD, byte for byte" in output
+    assert f"identical: all {len(RESULTS)} outputs of HEAD, byte for byte" in output
     assert copied.git("status", "--porcelain") == before
     assert not list(tmp_path.glob("verify-*"))
 
@@ -27,7 +28,10 @@ def test_other_numbers_are_named_with_their_distance(copied: Project, tmp_path: 
     lock.write_text(lock.read_text().replace(old, new))
     copied.commit("forged")
     output = copied.command("verify", fails=True, TMPDIR=str(tmp_path))
-    assert "1 of 18 outputs differ; the first is metrics/history.csv of stage train: " in output
+    assert (
+        f"1 of {len(RESULTS)} outputs differ; the first is metrics/history.csv of stage train: "
+        in output
+    )
     assert "largest difference 0.5, in beta" in output
 
 
@@ -44,7 +48,7 @@ def test_an_experiment_with_other_code_is_verified_by_name(
     assert source.read_text() == text
     mirror = os.path.relpath(copy.mirror, copy.folder)
     output = copy.command("verify", "other-code", TMPDIR=str(tmp_path), MNIST_MIRROR=mirror)
-    assert "identical: all 18 outputs of other-code, byte for byte" in output
+    assert f"identical: all {len(RESULTS)} outputs of other-code, byte for byte" in output
     assert "1.5" not in (copy.folder / "metrics/history.csv").read_text()
 
 
@@ -63,7 +67,7 @@ def test_a_project_in_a_folder_of_its_repository(reproduced: Project, tmp_path: 
     copy.git("config", "user.email", "ada@example.org")
     copy.commit("results")
     output = copy.command("verify", TMPDIR=str(tmp_path), DVC_SITE_CACHE_DIR=str(tmp_path / "site"))
-    assert "identical: all 18 outputs of HEAD, byte for byte" in output
+    assert f"identical: all {len(RESULTS)} outputs of HEAD, byte for byte" in output
     assert (tmp_path / "site").is_dir()  # the user's own setting holds
     copy.command("rebuild")
     assert "1 experiments, each with its run" in copy.command("rebuild")

@@ -23,3 +23,8 @@ def outputs(*stages: str) -> list[str]:
         for out in PIPELINE["stages"][stage].get(kind, [])
     ]
     return [out if isinstance(out, str) else next(iter(out)) for out in declared]
+
+
+# All that a run of the pipeline computes: track writes a note that it was done here.
+RESULTS = outputs(*(stage for stage in STAGES if stage != "track"))
+PICTURES = [path for path in RESULTS if path.endswith(".png")]
