@@ -13,7 +13,7 @@ import torch
 from benchmarks import clock, data, floor, process, project
 from benchmarks.recipe import NETWORK
 from benchmarks.report import Table, target
-from tests.integration.sandbox import Project
+from tests.support.sandbox import Project
 
 KERAS = Path(".venv-benchmark/bin/python").absolute()
 VALIDATION = 10_000  # images

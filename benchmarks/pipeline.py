@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks import process, project
 from benchmarks.report import Table, target
-from tests.integration.sandbox import Project
+from tests.support.sandbox import Project
 
 COMMANDS = {
     "dvc repro": ["dvc", "repro"],

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import data
-from tests.integration.sandbox import CHECKOUT, TINY, Project, make_project
+from tests.support.checkout import ROOT
+from tests.support.sandbox import Project, make_project
 
 
 @contextmanager
@@ -15,9 +16,9 @@ def make(tiny: bool = False, **settings: object) -> Iterator[Project]:
     with tempfile.TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True) as folder:
         project = make_project(Path(folder) / "project", data.prepare() / "MNIST/raw")
         if not tiny:
-            text = (CHECKOUT / "params.yaml").read_text(encoding="utf-8")
+            text = (ROOT / "params.yaml").read_text(encoding="utf-8")
             (project.folder / "params.yaml").write_text(text, encoding="utf-8")
-        project.set(**(TINY if tiny else {}) | settings)
+        project.set(**settings)
         project.git("add", "--all")
         project.git("commit", "--quiet", "--allow-empty", "--message", "settings")
         yield project

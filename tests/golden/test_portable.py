@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mnist_vae import arithmetic
+from tests.support.checkout import ROOT
 
-ROOT = Path(__file__).parents[2]
 RECORDED: dict[str, str] = json.loads((ROOT / "tests/golden/portable.json").read_text())
 PROGRAM = ("-m", "tests.golden.portable")
 CPUS = {  # of two makers, none with AVX-512

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mnist_vae import arithmetic
+from tests.support.checkout import ROOT
 
-ROOT = Path(__file__).parents[2]
 RECORDED: dict[str, Any] = json.loads((ROOT / "tests/golden/short_training.json").read_text())
 TOLERANCE = 0.25  # nats per image; when recorded, the settings were at most 0.07 apart
 SETTINGS = {

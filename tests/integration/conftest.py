@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.sandbox import Project, make_project
+from tests.support.sandbox import Project, make_project
 
 
 @pytest.fixture

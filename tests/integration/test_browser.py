@@ -14,8 +14,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.integration import store_view
-from tests.integration.sandbox import Project, free_port, listening
+from tests.support import store_view
+from tests.support.sandbox import Project, free_port, listening
 
 pytestmark = store_view.IN_OUR_PROCESS
 FLAGS = (

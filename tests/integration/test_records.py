@@ -11,8 +11,8 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from tests.integration import store_view
-from tests.integration.sandbox import Project, wait_for
+from tests.support import store_view
+from tests.support.sandbox import Project, wait_for
 
 pytestmark = store_view.IN_OUR_PROCESS
 Edit = Callable[[Project], None]

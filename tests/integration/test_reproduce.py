@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.integration import store_view
-from tests.integration.sandbox import Project
+from tests.support import store_view
+from tests.support.checkout import RESULTS
+from tests.support.sandbox import Project
 
 
 def test_the_committed_state_comes_out_again_byte_for_byte(
@@ -18,7 +19,7 @@ def test_the_committed_state_comes_out_again_byte_for_byte(
     copy = reproduced.copy(tmp_path / "copy")
     before = copy.git("status", "--porcelain")
     output = copy.command("verify", TMPDIR=str(tmp_path))
-    assert "identical: all 18 outputs of HEAD, byte for byte" in output
+    assert f"identical: all {len(RESULTS)} outputs of HEAD, byte for byte" in output
     assert copy.git("status", "--porcelain") == before
     assert not list(tmp_path.glob("reproduce-*"))
 
@@ -34,10 +35,13 @@ def test_other_numbers_are_named_with_their_distance(reproduced: Project, tmp_pa
     lock.write_text(lock.read_text().replace(old, new))
     copy.commit("forged")
     output = copy.command("verify", fails=True, TMPDIR=str(tmp_path))
-    assert "1 of 18 outputs of HEAD differ; the first is metrics/history.csv of stage" in output
+    assert (
+        f"1 of {len(RESULTS)} outputs of HEAD differ; the first is metrics/history.csv of stage"
+        in output
+    )
     assert "largest difference 0.5, in beta" in output
     output = copy.command("reproduce", "HEAD", "--record", TMPDIR=str(tmp_path))
-    assert "within tolerance: 1 of 18" in output  # the metrics are the same
+    assert f"within tolerance: 1 of {len(RESULTS)}" in output  # the metrics are the same
     assert "not noted: the store has no run of it" in output
 
 
@@ -49,7 +53,7 @@ def test_an_experiment_with_other_code_is_verified_by_name(
     text = source.read_text()
     source.write_text(text.replace('"train_objective": objective,', '"train_objective": 1.5,'))
     assert source.read_text() != text
-    copy.dvc("exp", "run", "--name", "other-code", MNIST_VAE_LIVE="off")
+    copy.dvc("exp", "run", "--name", "other-code", MNIST_VAE_LIVE="of")
     copy.git("checkout", "--force", ".")
     assert source.read_text() == text
     mirror = os.path.relpath(copy.mirror, copy.folder)
@@ -58,7 +62,7 @@ def test_an_experiment_with_other_code_is_verified_by_name(
     output = copy.command(
         "reproduce", run.id, "--record", TMPDIR=str(tmp_path), MNIST_MIRROR=mirror
     )
-    assert f"identical: all 18 outputs of {run.id}, byte for byte" in output
+    assert f"identical: all {len(RESULTS)} outputs of {run.id}, byte for byte" in output
     assert f"noted in run {run.name}" in output
     again = store_view.runs(copy.folder)[run.id]
     assert again.tags["reproduced"] == "identical"
@@ -90,7 +94,10 @@ def test_a_metric_further_off_than_its_error_is_another_result(
     lock.write_text(lock.read_text().replace(*hashes))
     copy.commit("forged")
     output = copy.command("reproduce", "HEAD", fails=True, TMPDIR=str(tmp_path))
-    assert "different: 1 of 18 outputs of HEAD differ; the first is metrics/evaluation" in output
+    assert (
+        f"different: 1 of {len(RESULTS)} outputs of HEAD differ; the first is metrics/evaluation"
+        in output
+    )
     assert "3 standard errors apart" in output
 
 
@@ -111,7 +118,7 @@ def test_a_commit_runs_in_the_environment_of_its_own_lock(
         (environment / "bin" / program.name).symlink_to(program)
     (environment / "installed").touch()
     output = copy.command("reproduce", old, TMPDIR=str(tmp_path))
-    assert f"identical: all 18 outputs of {old}" in output
+    assert f"identical: all {len(RESULTS)} outputs of {old}" in output
     assert "making the environment" not in output
 
     (environment / "installed").unlink()
@@ -127,7 +134,7 @@ def test_a_commit_runs_in_the_environment_of_its_own_lock(
 def test_a_run_of_no_commit_is_refused(reproduced: Project, tmp_path: Path) -> None:
     copy = reproduced.copy(tmp_path / "copy")
     copy.set(plot_dpi=51)
-    copy.dvc("repro", MNIST_VAE_LIVE="off")
+    copy.dvc("repro", MNIST_VAE_LIVE="of")
     run = copy.command("run-of").split()[0]
     assert "its code was never committed" in copy.command("reproduce", run, fails=True)
     assert "MLflow store" in copy.command("reproduce", "0" * 32, fails=True)
@@ -141,7 +148,7 @@ def test_a_project_in_a_folder_of_its_repository(reproduced: Project, tmp_path: 
     copy.git("config", "user.email", "ada@example.org")
     copy.commit("results")
     output = copy.command("verify", TMPDIR=str(tmp_path), DVC_SITE_CACHE_DIR=str(tmp_path / "site"))
-    assert "identical: all 18 outputs of HEAD, byte for byte" in output
+    assert f"identical: all {len(RESULTS)} outputs of HEAD, byte for byte" in output
     assert (tmp_path / "site").is_dir()  # the user's own setting holds
     copy.command("rebuild")
     assert "1 experiments, each with its run" in copy.command("rebuild")

@@ -3,27 +3,26 @@
 import json
 import signal
 import subprocess
-from pathlib import Path
 
 import psutil
 import pytest
 
 from mnist_vae.arrays import read_arrays, write_arrays
-from tests.integration import store_view
-from tests.integration.sandbox import CHECKOUT, Project
+from tests.support import store_view
+from tests.support.checkout import ROOT, outputs
+from tests.support.sandbox import Project
 
 pytestmark = store_view.IN_OUR_PROCESS
-RESULTS = ("models/vae.safetensors", "metrics/history.csv")
+RESULTS = outputs("train")
 EVERY_STEP = {"MNIST_VAE_CHECKPOINT_SECONDS": "0", "MNIST_VAE_LIVE": "off"}
 TRAIN = ("python", "-m", "stages", "train")
 
 
 @pytest.fixture
-def copy(reproduced: Project, tmp_path: Path) -> Project:
+def copy(copied: Project) -> Project:
     """A copy with a training that is long enough to be killed."""
-    project = reproduced.copy(tmp_path / "copy")
-    project.set(epochs=12)
-    return project
+    copied.set(epochs=12)
+    return copied
 
 
 def train(project: Project, **environment: str) -> dict[str, bytes]:
@@ -50,7 +49,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(copy: Project) -> 
         arrays, _ = read_arrays(path)
         path.unlink()
         write_arrays(path, {name: array[:images] for name, array in arrays.items()})
-    program = CHECKOUT / "tests/integration/killing.py"
+    program = ROOT / "tests/support/killing.py"
     output = copy.run("python", str(program), "20", "0", PYTHONPATH="src:.", **EVERY_STEP)
     counts = json.loads(output.splitlines()[-1])
     for kind in ("SIGKILL", "SIGTERM", "SIGINT", "full disk"):

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from mnist_vae.tracking import environment
-from tests.integration import store_view
-from tests.integration.sandbox import TINY, Project
+from tests.support import store_view
+from tests.support.checkout import PICTURES, RESULTS, outputs
+from tests.support.sandbox import Project
+from tests.support.settings import SETTINGS, TINY
 
 pytestmark = store_view.IN_OUR_PROCESS
-PICTURES = ("latent", "manifold", "prior_samples", "reconstructions", "training")
 
 
 @pytest.fixture(scope="module")
@@ -63,18 +64,17 @@ def test_every_experiment_has_one_finished_run(lab: Project) -> None:
 
 
 def test_a_run_has_the_environment_that_its_weights_come_from(
-    reproduced: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    copied: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = reproduced.copy(tmp_path / "copy")
-    (run,) = store_view.runs(project.folder).values()
+    (run,) = store_view.runs(copied.folder).values()
     assert run.tags["env.threads"] == "1"  # although it was trained without the live view
-    monkeypatch.setenv("DVC_ROOT", str(project.folder))
-    machine = {"device": "auto", "threads": TINY["threads"]}
-    environment.record(project.folder / "models/vae.safetensors", machine, {"env.threads": "7"})
+    monkeypatch.setenv("DVC_ROOT", str(copied.folder))
+    machine = {"device": SETTINGS["device"], "threads": TINY["threads"]}
+    environment.record(copied.folder / "models/vae.safetensors", machine, {"env.threads": "7"})
 
-    project.run("python", "-m", "stages", "track")
+    copied.run("python", "-m", "stages", "track")
 
-    (run,) = store_view.runs(project.folder).values()
+    (run,) = store_view.runs(copied.folder).values()
     assert run.tags["env.threads"] == "7"  # and not what a training that was killed left there
 
 
@@ -111,9 +111,10 @@ def test_a_run_shows_all_that_dvc_holds(lab: Project) -> None:
     assert f"md5: {run.tags['dvc.md5.models/vae.safetensors']}" in lock
     assert set(run.datasets) == {"mnist train", "mnist validation", "mnist test"}
     assert all(f"md5: {digest}" in lock for digest in run.datasets.values())
+    assert set(outputs("plots")) <= set(run.artifacts)
     for picture in PICTURES:
-        assert f"plots/{picture}.png" in run.artifacts
-        grid = [name for name in run.artifacts if name.startswith(f"images/{picture}+step+2+")]
+        shown = f"images/{Path(picture).stem}+step+2+"
+        grid = [name for name in run.artifacts if name.startswith(shown)]
         assert len(grid) == 2  # the picture and its small copy
     assert {"dvc/dvc.lock", "dvc/dvc.yaml", "dvc/params.yaml"} <= set(run.artifacts)
 
@@ -216,7 +217,7 @@ def test_make_repro_in_a_clone_ends_with_a_whole_run_though_every_byte_is_known(
     again = clone.run("make", "--old-file=.venv/installed", "repro")
     assert "Running stage" not in again
     for said in (output, again):
-        assert "\nall 18 outputs are those of the commit, byte for byte\n" in said
+        assert f"\nall {len(RESULTS)} outputs are those of the commit, byte for byte\n" in said
     assert [run.id for run in store_view.runs(clone.folder).values()] == [ours[0].id]
 
 

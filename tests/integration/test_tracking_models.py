@@ -7,15 +7,14 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from mnist_vae import model
-from tests.integration import store_view
-from tests.integration.sandbox import Project
+from tests.support import store_view
+from tests.support.sandbox import Project
 
 pytestmark = store_view.IN_OUR_PROCESS
 LOAD = """
@@ -32,17 +31,16 @@ print(json.dumps(outputs))
 
 
 @pytest.fixture
-def tracked(reproduced: Project, tmp_path: Path) -> Project:
+def tracked(copied: Project) -> Project:
     """A project elsewhere that leaves no code of ours on the path."""
-    project = reproduced.copy(tmp_path / "copy")
-    project.command("run-of")  # corrects the store's paths after the move
-    project.environment |= {
-        "MLFLOW_TRACKING_URI": f"sqlite:///{project.folder / 'mlflow.db'}",
+    copied.command("run-of")  # corrects the store's paths after the move
+    copied.environment |= {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{copied.folder / 'mlflow.db'}",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    del project.environment["PYTHONPATH"]
-    return project
+    del copied.environment["PYTHONPATH"]
+    return copied
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from tests.unit.mirrors import Server
+from tests.support.mirrors import Server
 
 torch.set_num_threads(1)
 settings.register_profile("pipeline", deadline=None)

@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from mnist_vae import arithmetic
+from tests.support.checkout import ROOT
 
-ROOT = Path(__file__).parents[2]
 PREPARE = "from mnist_vae import arithmetic as a; a.prepare(a.ArithmeticParams('{}')); "
 RUNTIME = (
     "import torch; from mnist_vae import linear, runtime; "

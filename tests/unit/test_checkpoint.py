@@ -13,7 +13,7 @@ from mnist_vae import checkpoint, training
 from mnist_vae.checkpoint import Checkpoint
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE
-from tests.unit.fitting import MLP, PARAMS, STEPS, VARIANTS, fit, images, new_model, same
+from tests.support.fitting import MLP, PARAMS, STEPS, VARIANTS, fit, images, new_model, same
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

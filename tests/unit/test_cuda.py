@@ -12,7 +12,7 @@ from mnist_vae import cuda_graph, runtime, training
 from mnist_vae.checkpoint import Checkpoint
 from mnist_vae.model import VAE, ModelParams
 from mnist_vae.objective import bound, observe
-from tests.unit.fitting import MLP, PARAMS, VARIANTS, images, new_model, same
+from tests.support.fitting import MLP, PARAMS, VARIANTS, images, new_model, same
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 

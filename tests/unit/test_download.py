@@ -11,7 +11,8 @@ from mnist_vae import download, sources
 from mnist_vae.download import DownloadParams, fetch, unpack
 from mnist_vae.errors import PipelineError
 from mnist_vae.sources import File, Source
-from tests.unit.mirrors import (
+from tests.support.checkout import SHARED_MNIST
+from tests.support.mirrors import (
     CONTENT,
     FILES,
     FIRST,
@@ -24,9 +25,6 @@ from tests.unit.mirrors import (
     refusal,
     serve,
 )
-
-ROOT = Path(__file__).resolve().parents[2]
-SHARED = ROOT.parent / "shared/data/mnist"
 
 PLAIN_MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -62,14 +60,14 @@ def test_pinned_fashion_checksums_are_those_of_the_published_files(tmp_path: Pat
         assert md5 == FASHION_PLAIN_MD5[file.name]
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the published .gz files are not here")
+@pytest.mark.skipif(not SHARED_MNIST.is_dir(), reason="the published .gz files are not here")
 def test_published_archives_hold_the_pinned_content(tmp_path: Path) -> None:
     from torchvision.datasets import MNIST
 
     for name, md5 in MNIST.resources:
-        archive = (SHARED / name).read_bytes()
+        archive = (SHARED_MNIST / name).read_bytes()
         assert hashlib.md5(archive, usedforsecurity=False).hexdigest() == md5
-    download.download(DownloadParams("mnist"), tmp_path, str(SHARED), LIMITS)
+    download.download(DownloadParams("mnist"), tmp_path, str(SHARED_MNIST), LIMITS)
 
 
 def test_torchvision_comes_after_mirror_and_debian_and_npm_is_last() -> None:

@@ -10,8 +10,8 @@ import pytest
 from mnist_vae.errors import PipelineError
 from mnist_vae.inputs import Inputs
 from mnist_vae.plots import PlotParams
+from tests.support.settings import lay_out
 
-ROOT = Path(__file__).parents[2]
 PIPELINE = """
 stages:
   one:
@@ -26,15 +26,12 @@ stages:
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("params.yaml", "params.schema.json"):
-        shutil.copy(ROOT / name, tmp_path)
+    lay_out(tmp_path)
     (tmp_path / "dvc.yaml").write_text(PIPELINE)
     (tmp_path / "code.py").write_text("code")
     (tmp_path / "folder/__pycache__").mkdir(parents=True)
     (tmp_path / "folder/file").write_text("file")
     monkeypatch.chdir(tmp_path)
-    set_to("plot_dpi", "150")
-    set_to("epochs", "30")
 
 
 def set_to(key: str, value: str) -> None:

@@ -17,7 +17,7 @@ from mnist_vae import download, sources, web
 from mnist_vae.download import fetch, unpack
 from mnist_vae.errors import PipelineError
 from mnist_vae.web import FetchError
-from tests.unit.mirrors import CONTENT, FILES, FIRST, LIMITS, assert_whole, pinned, refusal
+from tests.support.mirrors import CONTENT, FILES, FIRST, LIMITS, assert_whole, pinned, refusal
 
 
 def test_npm(tmp_path: Path, mnist_raw: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mnist_vae import dataset, model, objective
 from mnist_vae.model import VAE, ModelParams
 from mnist_vae.objective import bound, resample
-from tests.unit.fitting import PARAMS
+from tests.support.fitting import PARAMS
 
 
 def test_one_importance_sample_at_first() -> None:

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from mnist_vae import params
 from mnist_vae.errors import PipelineError
+from tests.support import settings
+from tests.support.checkout import ROOT, RULES, SCHEMA
+from tests.support.settings import SETTINGS, TEXT
 
-ROOT = Path(__file__).parents[2]
-SCHEMA = ROOT / "params.schema.json"
-RULES: dict[str, Any] = json.loads(SCHEMA.read_text())["properties"]
-DEFAULTS: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
 SECOND_CYCLE = {"objective": "iwae", "importance_rate_scale": 0.5}
 
 
@@ -41,13 +41,14 @@ def refusal(file: Path, values: dict[str, Any]) -> str:
     return message
 
 
-def test_the_defaults_are_valid(file: Path) -> None:
-    assert check(file, DEFAULTS) == DEFAULTS
+def test_the_checkouts_values_and_the_tests_are_valid() -> None:
+    assert params.check(ROOT / "params.yaml", SCHEMA)
+    assert params.check(settings.FILE, SCHEMA) == SETTINGS
 
 
 @pytest.mark.parametrize("key", RULES)
 def test_a_missing_key_is_named(file: Path, key: str) -> None:
-    message = refusal(file, {name: value for name, value in DEFAULTS.items() if name != key})
+    message = refusal(file, {name: value for name, value in SETTINGS.items() if name != key})
     assert f"{key} is missing" in message
 
 
@@ -56,7 +57,7 @@ def test_a_missing_key_is_named(file: Path, key: str) -> None:
 def test_a_value_of_the_wrong_kind_is_refused_for_every_key(
     file: Path, key: str, value: object
 ) -> None:
-    message = refusal(file, DEFAULTS | {key: value})
+    message = refusal(file, SETTINGS | {key: value})
     assert f"{key} is" in message
     assert "it must be" in message
 
@@ -64,21 +65,21 @@ def test_a_value_of_the_wrong_kind_is_refused_for_every_key(
 @pytest.mark.parametrize("key", [key for key in RULES if RULES[key].get("type") == "integer"])
 def test_fractions_and_booleans_are_no_whole_numbers(file: Path, key: str) -> None:
     for value in (1.5, 2.0, True):
-        assert "a whole number" in refusal(file, DEFAULTS | {key: value})
+        assert "a whole number" in refusal(file, SETTINGS | {key: value})
 
 
 @pytest.mark.parametrize("key", [key for key in RULES if "maximum" in RULES[key]])
 def test_both_ends_of_the_range_are_checked(file: Path, key: str) -> None:
     rule = RULES[key]
-    longest = DEFAULTS | {"epochs": RULES["epochs"]["maximum"]}  # so that any warm-up goes with it
+    longest = SETTINGS | {"epochs": RULES["epochs"]["maximum"]}  # so that any warm-up goes with it
     assert check(file, longest | {key: rule["maximum"]})
     assert str(rule["maximum"]) in refusal(file, longest | {key: rule["maximum"] + 1})
     low = rule.get("minimum", rule.get("exclusiveMinimum"))
     if "minimum" in rule:
-        assert check(file, DEFAULTS | {key: low})
-        refusal(file, DEFAULTS | {key: low - 1})
+        assert check(file, SETTINGS | {key: low})
+        refusal(file, SETTINGS | {key: low - 1})
     else:
-        refusal(file, DEFAULTS | {key: low})
+        refusal(file, SETTINGS | {key: low})
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_both_ends_of_the_range_are_checked(file: Path, key: str) -> None:
     ],
 )
 def test_values_that_do_not_go_together(file: Path, changes: dict[str, Any], says: str) -> None:
-    assert says in refusal(file, DEFAULTS | changes)
+    assert says in refusal(file, SETTINGS | changes)
 
 
 @pytest.mark.parametrize(
@@ -116,20 +117,18 @@ def test_values_that_do_not_go_together(file: Path, changes: dict[str, Any], say
     ],
 )
 def test_values_that_go_together(file: Path, changes: dict[str, Any]) -> None:
-    assert check(file, DEFAULTS | changes)
+    assert check(file, SETTINGS | changes)
 
 
 def test_a_misspelt_key_gets_a_suggestion(file: Path) -> None:
-    message = refusal(file, DEFAULTS | {"latent_dmi": 3})
+    message = refusal(file, SETTINGS | {"latent_dmi": 3})
     assert "unknown key 'latent_dmi'; did you mean latent_dim?" in message
-    assert "params.schema.json" in refusal(file, DEFAULTS | {"zzz": 3})
+    assert "params.schema.json" in refusal(file, SETTINGS | {"zzz": 3})
 
 
 def test_numbers_as_dvc_writes_them(file: Path) -> None:
-    text = (
-        (ROOT / "params.yaml").read_text().replace("learning_rate: 0.002", "learning_rate: 1e-05")
-    )
-    assert "1e-05" in text
+    text = TEXT.replace("learning_rate: 0.002", "learning_rate: 1e-05")
+    assert text != TEXT
     file.write_text(text)
     assert params.check(file, SCHEMA)["learning_rate"] == 1e-5
 
@@ -140,7 +139,7 @@ def test_load_gives_typed_frozen_objects(file: Path) -> None:
         hidden_sizes: tuple[int, ...]
         beta: float
 
-    check(file, DEFAULTS | {"beta": 2})
+    check(file, SETTINGS | {"beta": 2})
     loaded = params.load(Some, file, SCHEMA)
     assert loaded == Some((512, 512), 2.0)
     assert isinstance(loaded.beta, float)
@@ -222,9 +221,8 @@ def billion_laughs(depth: int) -> str:
 def test_a_value_that_is_more_than_it_seems_is_one_short_line(
     file: Path, key: str, value: str
 ) -> None:
-    text = (ROOT / "params.yaml").read_text()
-    changed = re.sub(rf"^{key}: .*$", lambda _: f"{key}: {value}", text, flags=re.MULTILINE)
-    assert changed != text
+    changed = re.sub(rf"^{key}: .*$", lambda _: f"{key}: {value}", TEXT, flags=re.MULTILINE)
+    assert changed != TEXT
     file.write_text(changed)
     with pytest.raises(PipelineError) as caught:
         params.check(file, SCHEMA)
@@ -250,7 +248,7 @@ ANYTHING = st.recursive(
 @given(st.sampled_from(sorted(RULES)), ANYTHING)
 def test_any_value_is_taken_or_refused_in_one_line(file: Path, key: str, value: object) -> None:
     # JSON is YAML; it carries values that a YAML writer would refuse.
-    file.write_text(json.dumps(DEFAULTS | {key: value}))
+    file.write_text(json.dumps(SETTINGS | {key: value}))
     try:
         params.check(file, SCHEMA)
     except PipelineError as error:
@@ -264,7 +262,7 @@ epochs: 3|2020-01-01|0x|0o8|1_0|.nan|-.inf|1e5|: |- |, |"""
 PIECES = st.sampled_from([*MARKS, *WORDS.split("|"), "\n  "])
 
 
-@settings(max_examples=1000)
+@hypothesis_settings(max_examples=1000)
 @given(st.lists(PIECES, max_size=12))
 def test_any_yaml_syntax_is_refused_in_one_line(file: Path, pieces: list[str]) -> None:
     file.write_text("".join(pieces), newline="")
@@ -273,15 +271,14 @@ def test_any_yaml_syntax_is_refused_in_one_line(file: Path, pieces: list[str]) -
     assert "\n" not in str(caught.value)
 
 
-@settings(max_examples=300)
+@hypothesis_settings(max_examples=300)
 @given(st.data())
 def test_any_edit_of_the_file_is_taken_or_refused_in_one_line(
     file: Path, data: st.DataObject
 ) -> None:
-    text = (ROOT / "params.yaml").read_text()
-    start = data.draw(st.integers(0, len(text)))
+    start = data.draw(st.integers(0, len(TEXT)))
     end = start + data.draw(st.integers(0, 20))
-    file.write_text(text[:start] + "".join(data.draw(st.lists(PIECES, max_size=3))) + text[end:])
+    file.write_text(TEXT[:start] + "".join(data.draw(st.lists(PIECES, max_size=3))) + TEXT[end:])
     try:
         params.check(file, SCHEMA)
     except PipelineError as error:

@@ -8,17 +8,14 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from mnist_vae import packages as packages_module
 from mnist_vae import params, refusals
+from tests.support.checkout import PIPELINE, ROOT, RULES, SCHEMA, STAGES, outputs
+from tests.support.settings import SETTINGS
 
-ROOT = Path(__file__).parents[2]
-PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
-STAGES = sorted(PIPELINE["stages"])
 # What only looks, only refuses or only shows (dvc.yaml says why).
 EXEMPT = {"errors", "experiments", "packages", "progress", "refusals", "tracking"}
 # The packages that can change an output, by the name that one imports, and what they compute with.
@@ -153,11 +150,11 @@ def test_track_depends_on_all_results_code_and_parameters_and_is_never_cached() 
 
 
 def test_every_parameter_is_used_and_described() -> None:
-    values = params.check(ROOT / "params.yaml", ROOT / "params.schema.json")
-    schema = json.loads((ROOT / "params.schema.json").read_text())
+    values = params.check(ROOT / "params.yaml", SCHEMA)
+    schema = json.loads(SCHEMA.read_text())
     used = set().union(*(declared_params(stage) for stage in STAGES))
-    assert set(values) == set(schema["properties"]) == set(schema["required"]) == used
-    assert all(rule["description"] for rule in schema["properties"].values())
+    assert set(values) == set(SETTINGS) == set(RULES) == set(schema["required"]) == used
+    assert all(rule["description"] for rule in RULES.values())
 
 
 def test_no_params_dataclass_has_a_default() -> None:
@@ -172,17 +169,8 @@ def test_no_params_dataclass_has_a_default() -> None:
                     assert field.default_factory is dataclasses.MISSING
 
 
-def outputs(stage: str) -> list[str]:
-    entries = [
-        out
-        for kind in ("outs", "metrics", "plots")
-        for out in PIPELINE["stages"][stage].get(kind, [])
-    ]
-    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
-
-
 def test_every_output_belongs_to_one_stage_and_every_library_file_to_some_stage() -> None:
-    everything = [path for stage in STAGES for path in outputs(stage)]
+    everything = outputs()
     assert len(everything) == len(set(everything))
     deps = {dep for stage in PIPELINE["stages"].values() for dep in stage["deps"]}
     commands = {

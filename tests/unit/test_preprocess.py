@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from mnist_vae.arrays import read_arrays
 from mnist_vae.errors import PipelineError
 from mnist_vae.preprocess import PreprocessParams, binarize, parse_idx, preprocess, split, write
+from tests.support.checkout import ROOT
+from tests.support.settings import lay_out
 
-ROOT = Path(__file__).resolve().parents[2]
 SPLITS = ("train", "validation", "test")
 DEFAULT = PreprocessParams(validation_images=10_000, split_seed=0, binarization_seed=0)
 GENERATOR = np.random.default_rng(0)
@@ -194,8 +195,7 @@ def test_missing_file_is_named(copy: Path) -> None:
 
 
 def test_stages_run_one_after_the_other(mnist_raw: Path, tmp_path: Path) -> None:
-    for name in ("dvc.yaml", "params.yaml", "params.schema.json"):
-        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    lay_out(tmp_path)
     environment = {
         **os.environ,
         "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",

@@ -1,7 +1,6 @@
 """Experiments in the rate-distortion plane, read from a real Git repository."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +10,7 @@ from mnist_vae import __main__, rate_distortion
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments.repository import Repository
 from mnist_vae.rate_distortion import Point
-
-
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org", *arguments]
-    return subprocess.run(
-        command, cwd=folder, check=True, capture_output=True, text=True
-    ).stdout.strip()
+from tests.support.git import git
 
 
 @pytest.fixture

@@ -11,14 +11,7 @@ from dvc.repo.experiments.executor.base import TaskStatus
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import origins
 from mnist_vae.experiments.repository import FAILED, Repository
-
-
-def git(folder: Path, *arguments: str) -> str:
-    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
-    done = subprocess.run(
-        ["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
+from tests.support.git import git
 
 
 def commit(folder: Path, **files: str) -> str:

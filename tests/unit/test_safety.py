@@ -13,8 +13,8 @@ import torch
 
 from mnist_vae import model
 from mnist_vae.errors import PipelineError
+from tests.support.checkout import ROOT
 
-ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*ROOT.glob("src/**/*.py"), *ROOT.glob("stages/*.py")])
 EXECUTES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "yaml"}
 FORBIDDEN = {"torch.load", "torch.save", "torch.hub", "np.save", "np.savez", "eval", "exec"}

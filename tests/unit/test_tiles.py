@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist_vae import tiles
-from tests.unit.drawing import render, title
+from tests.support.drawing import render, title
 
 
 @settings(max_examples=10)

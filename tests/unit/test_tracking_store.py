@@ -14,7 +14,7 @@ from mnist_vae.experiments.snapshot import Snapshot
 from mnist_vae.tracking import live_child, runs, store
 from mnist_vae.tracking.live import CLONE
 from mnist_vae.tracking.store import StoreError
-from tests.integration import store_view
+from tests.support import store_view
 
 pytestmark = store_view.IN_OUR_PROCESS
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mnist_vae import training
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE, ModelParams
-from tests.unit.fitting import PARAMS, STEPS, VARIANTS, fit, new_model, same
+from tests.support.fitting import PARAMS, STEPS, VARIANTS, fit, new_model, same
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -7,7 +7,7 @@ import pytest
 
 from mnist_vae import web
 from mnist_vae.download import fetch
-from tests.unit.mirrors import (
+from tests.support.mirrors import (
     CONTENT,
     FILES,
     FIRST,

@@ -12,23 +12,8 @@ from pathlib import Path
 import psutil
 from ruamel.yaml import YAML
 
-CHECKOUT = Path(__file__).parents[2]
-TINY = {
-    "activation": "relu",
-    "batch_size": 100,
-    "elbo_samples": 1,
-    "epochs": 2,
-    "hidden_sizes": [16],
-    "iwae_samples": 0,
-    "latent_dim": 2,
-    "manifold_size": 5,
-    "plot_dpi": 50,
-    "prior_samples": 16,
-    "quadrature_points": 0,
-    "reconstructions": 2,
-    "threads": 1,
-    "validation_images": 59000,
-}
+from tests.support import settings
+from tests.support.checkout import ROOT
 
 
 class Project:
@@ -129,18 +114,18 @@ def listening(process: psutil.Process) -> set[str]:
 
 
 def make_project(folder: Path, mirror: Path) -> Project:
-    """The checkout's sources, committed, with tiny settings."""
+    """The checkout's sources, committed, with the tests' parameters: the tiny ones."""
     folder.mkdir(parents=True)
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=CHECKOUT,
+        cwd=ROOT,
         check=True,
         capture_output=True,
         text=True,
     ).stdout.split("\0")
     outputs = ("data", "metrics", "models", "plots", "results")
     for name in listed:
-        source, target = CHECKOUT / name, folder / name
+        source, target = ROOT / name, folder / name
         if source.is_file() and name != "dvc.lock" and Path(name).parts[0] not in outputs:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
@@ -148,6 +133,7 @@ def make_project(folder: Path, mirror: Path) -> Project:
     project.git("init", "--quiet", "--initial-branch=main")
     project.git("config", "user.name", "Ada")
     project.git("config", "user.email", "ada@example.org")
-    project.set(**TINY)
+    shutil.copyfile(settings.FILE, folder / "params.yaml")
+    project.set(**settings.TINY)
     project.commit("start")
     return project

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
-from tests.integration.sandbox import Project
+from tests.support.sandbox import Project
 
 # For a test module that uses MLflow itself, where warnings are errors.
 IN_OUR_PROCESS = [
