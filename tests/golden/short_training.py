@@ -22,6 +22,7 @@ import torch
 
 from mnist_vae import model, preprocess, runtime, training
 from mnist_vae.checkpoint import Checkpoint
+from mnist_vae.images import SIDE
 
 IMAGES = 2000  # for training, and as many for validation
 PARAMS = training.TrainingParams(
@@ -68,7 +69,7 @@ def environment() -> dict[str, str]:
 
 def read_images(raw: Path) -> torch.Tensor:
     """The test set's intensities: float32 (10000, 784)."""
-    shape = (preprocess.TEST_IMAGES, preprocess.SIDE, preprocess.SIDE)
+    shape = (preprocess.TEST_IMAGES, SIDE, SIDE)
     content = (raw / "t10k-images-idx3-ubyte").read_bytes()
     pixels = preprocess.parse_idx(content, shape, "t10k-images").reshape(shape[0], -1)
     return torch.from_numpy(pixels.copy()).to(torch.float32).div_(255)

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_vae import figure, plots
+from mnist_vae import figure, model, plots
 from mnist_vae.errors import PipelineError
 from mnist_vae.files import write_arrays
 from mnist_vae.inputs import Inputs
+from mnist_vae.model import ModelParams
 from stages import plots as stage
 from tests.unit.drawing import render, title
 
@@ -149,13 +150,7 @@ def workspace(folder: Path) -> Path:
     (folder / "metrics").mkdir()
     history(folder / "metrics/history.csv")
     write_arrays(folder / "results/evaluation.safetensors", arrays(3))
-    weights = {
-        "encoder.0.weight": np.zeros((8, 784), np.float32),
-        "encoder.2.weight": np.zeros((6, 8), np.float32),
-        "decoder.0.weight": np.zeros((8, 3), np.float32),
-        "decoder.2.weight": np.zeros((784, 8), np.float32),
-    }
-    write_arrays(folder / stage.MODEL, weights, {"architecture": '{"activation": "tanh"}'})
+    model.save(model.VAE(ModelParams(3, (8,), "tanh", "mlp")), folder / stage.MODEL)
     return folder
 
 
