@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mnist_vae import runtime
 from mnist_vae.errors import PipelineError
 from mnist_vae.files import read_arrays, write_arrays
 from mnist_vae.images import PIXELS, SIDE
@@ -24,6 +25,15 @@ class ModelParams:
     hidden_sizes: tuple[int, ...]
     activation: str
     architecture: str
+
+
+@dataclass(frozen=True)
+class StartParams:
+    """What decides a new model's weights."""
+
+    weight_init: str
+    output_bias: str
+    seed: int
 
 
 class VAE(nn.Module):
@@ -118,6 +128,14 @@ def _linear(sizes: tuple[int, ...], activation: type[nn.Module]) -> list[nn.Modu
     for inputs, outputs in pairwise(sizes):
         layers += [Linear(inputs, outputs), activation()]
     return layers[:-1]
+
+
+def new(params: ModelParams, start: StartParams, mean_image: Tensor) -> VAE:
+    """A model with the initial weights that training starts from; mean_image (784,)."""
+    model = VAE(params)
+    mean = mean_image if start.output_bias == "data_mean" else None
+    initialize(model, start.weight_init, mean, runtime.generator(start.seed, "weights"))
+    return model
 
 
 @torch.no_grad()

@@ -79,13 +79,10 @@ def train(raw: Path, threads: int) -> dict[str, object]:
     """ELBO and rate of every epoch in nats per image, and a hash of the final weights."""
     device = runtime.prepare(runtime.RuntimeParams("cpu", threads, KIND))
     images = read_images(raw)
-    vae = model.VAE(
-        model.ModelParams(
-            latent_dim=2, hidden_sizes=(512, 512), activation="relu", architecture="mlp"
-        )
+    network = model.ModelParams(
+        latent_dim=2, hidden_sizes=(512, 512), activation="relu", architecture="mlp"
     )
-    mean = images[:IMAGES].mean(0)
-    model.initialize(vae, PARAMS.weight_init, mean, runtime.generator(PARAMS.seed, "weights"))
+    vae = model.new(network, PARAMS, images[:IMAGES].mean(0))
     with tempfile.TemporaryDirectory() as folder:
         history = training.fit(
             vae.to(device),
