@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mnist_vae import download, preprocess
-from mnist_vae.model import PIXELS
+from mnist_vae.images import PIXELS, SIDE
 
 FOLDER = Path(".benchmark").resolve()
 
@@ -26,6 +26,6 @@ def images(folder: Path, count: int = preprocess.TRAIN_IMAGES) -> Tensor:
     """The first `count` training images: float32 (count, 784) in [0, 1]."""
     name = "train-images-idx3-ubyte"
     parsed = preprocess.parse_idx(
-        (folder / "MNIST/raw" / name).read_bytes(), (preprocess.TRAIN_IMAGES, 28, 28), name
+        (folder / "MNIST/raw" / name).read_bytes(), (preprocess.TRAIN_IMAGES, SIDE, SIDE), name
     )
     return torch.from_numpy(parsed.reshape(-1, PIXELS)[:count].astype(np.float32) / 255)

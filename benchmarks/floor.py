@@ -12,8 +12,9 @@ import torch
 
 from benchmarks import clock
 from benchmarks.recipe import BATCH, NETWORK
+from mnist_vae.images import PIXELS
 from mnist_vae.linear import product
-from mnist_vae.model import PIXELS, ModelParams
+from mnist_vae.model import ModelParams
 
 
 def layers(network: ModelParams) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks import clock, data
 from benchmarks.recipe import NETWORK
 from mnist_vae import evaluation, marginal, model, runtime
-from mnist_vae.model import PIXELS
+from mnist_vae.images import PIXELS
 
 SAMPLES, EXTENT = 5000, 5.0
 Products = list[tuple[Tensor, Tensor, int]]  # two matrices, and how often they are multiplied

@@ -11,6 +11,7 @@ import torch
 from benchmarks import clock, data
 from benchmarks.recipe import BATCH, NETWORK, PLAIN
 from mnist_vae import checkpoint, model, params, progress, runtime, training
+from mnist_vae.history import Row
 from mnist_vae.tracking import live
 
 
@@ -30,11 +31,7 @@ def main() -> None:
     settings = replace(params.load(training.TrainingParams), **changes)  # type: ignore[arg-type]
     everything = data.images(arguments.data)
     images, validation = everything[: arguments.images], everything[: arguments.validation]
-    vae = model.VAE(NETWORK)
-    mean_image = images.mean(0) if settings.output_bias == "data_mean" else None
-    weights = runtime.generator(settings.seed, "weights")
-    model.initialize(vae, settings.weight_init, mean_image, weights)
-    vae.to(device)
+    vae = model.new(NETWORK, settings, images.mean(0)).to(device)
 
     laps = clock.Clock()
     bar = progress.Bar(vae, len(images), settings, runtime.describe(device))
@@ -43,7 +40,7 @@ def main() -> None:
         saved = checkpoint.Checkpoint(Path(folder) / "checkpoint", math.inf)
         tracker = stack.enter_context(live.stream({})) if arguments.live else None
 
-        def on_epoch(history: list[training.Row]) -> None:
+        def on_epoch(history: list[Row]) -> None:
             laps.lap()
             if tracker:  # after the pause, so that MLflow works during our own next lap
                 tracker.send(history)

@@ -19,6 +19,7 @@ from benchmarks import data
 from benchmarks.recipe import CANDIDATES, NETWORK, PLAIN
 from benchmarks.report import Table, target
 from mnist_vae import checkpoint, model, params, runtime, training
+from mnist_vae.history import Row
 from mnist_vae.preprocess import PreprocessParams, preprocess, write
 
 Curve = list[tuple[float, float]]  # seconds since the start, validation -ELBO, after each epoch
@@ -40,15 +41,11 @@ def curve(train: Tensor, validation: Tensor, changes: Mapping[str, object], devi
     """Train with params.yaml and `changes`."""
     machine = runtime.prepare(runtime.RuntimeParams(device, torch.get_num_threads(), "native"))
     settings = replace(params.load(training.TrainingParams), **changes)  # type: ignore[arg-type]
-    vae = model.VAE(NETWORK)
-    mean_image = train.mean(0) if settings.output_bias == "data_mean" else None
-    weights = runtime.generator(settings.seed, "weights")
-    model.initialize(vae, settings.weight_init, mean_image, weights)
-    vae.to(machine)
+    vae = model.new(NETWORK, settings, train.mean(0)).to(machine)
     taken: Curve = []
     began = time.perf_counter()
 
-    def on_epoch(history: list[training.Row]) -> None:
+    def on_epoch(history: list[Row]) -> None:
         taken.append((time.perf_counter() - began, -history[-1]["validation_elbo"]))
 
     with TemporaryDirectory() as folder:

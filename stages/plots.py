@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mnist_vae import diagram, figure, plots
+from mnist_vae import diagram, figure, history, plots
 from mnist_vae.files import write_text
 from mnist_vae.inputs import Inputs
 
@@ -15,9 +15,9 @@ FOLDER = Path("plots")
 def main(inputs: Inputs) -> None:
     settings = inputs.load(plots.PlotParams)
     arrays = plots.read_evaluation(ARRAYS)
-    history = plots.read_history(HISTORY)
+    epochs = history.read(HISTORY)
     network = diagram.read(MODEL)
-    figures = plots.draw(history, arrays) | diagram.draw(network)
+    figures = plots.draw(epochs, arrays) | diagram.draw(network)
     table = plots.unit_table(arrays["kl_per_unit"], arrays["active"])
     inputs.check()
     for name, drawn in figures.items():

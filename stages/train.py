@@ -1,12 +1,9 @@
 """Train the VAE: data/processed/ -> models/vae.safetensors, metrics/history.csv."""
 
-import csv
-import io
 from dataclasses import asdict
 from pathlib import Path
 
-from mnist_vae import checkpoint, dataset, model, progress, runtime, training
-from mnist_vae.files import write_text
+from mnist_vae import checkpoint, dataset, history, model, progress, runtime, training
 from mnist_vae.inputs import Inputs
 from mnist_vae.tracking import environment, live
 
@@ -23,11 +20,7 @@ def main(inputs: Inputs) -> None:
     trained_on = environment.describe(machine.device)
     images = dataset.load_intensities("train")
     validation = dataset.load_observations("validation", settings.likelihood)
-    vae = model.VAE(architecture)
-    mean_image = images.mean(0) if settings.output_bias == "data_mean" else None
-    weights = runtime.generator(settings.seed, "weights")
-    model.initialize(vae, settings.weight_init, mean_image, weights)
-    vae.to(device)
+    vae = model.new(architecture, settings, images.mean(0)).to(device)
 
     path = checkpoint.path_for("train", inputs.digests, (architecture, settings, machine), device)
     saved = checkpoint.Checkpoint(path, checkpoint.interval())
@@ -37,17 +30,13 @@ def main(inputs: Inputs) -> None:
     with saved.until_in_place():
         with saved.catch_signals(), live.stream(trained_on) as tracker:
 
-            def on_epoch(history: list[training.Row]) -> None:
-                bar.epoch(history[-1])
-                tracker.send(history)
+            def on_epoch(epochs: list[history.Row]) -> None:
+                bar.epoch(epochs[-1])
+                tracker.send(epochs)
 
-            history = training.fit(vae, images, validation, settings, saved, bar.step, on_epoch)
+            epochs = training.fit(vae, images, validation, settings, saved, bar.step, on_epoch)
             inputs.check()
-        table = io.StringIO()
-        writer = csv.DictWriter(table, training.COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: f"{value:.9g}" for key, value in row.items()} for row in history)
-        write_text(HISTORY, table.getvalue())
+        history.write(HISTORY, epochs)
         model.save(vae, MODEL)
         environment.record(MODEL, asdict(machine), trained_on)
         inputs.check()

@@ -14,7 +14,10 @@ from mnist_vae.files import atomic
 def write_arrays(
     path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write named arrays as one safetensors file: the same content gives the same bytes."""
+    """Write named arrays as one safetensors file: the same content gives the same bytes.
+
+    With two entries of metadata it does not: safetensors leaves their order to chance.
+    """
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content = save(contiguous, dict(metadata) if metadata else None)
     with atomic(path) as temporary:

@@ -1,13 +1,11 @@
-"""Diagrams of the network, drawn from the shapes of the weights that were trained."""
+"""Diagrams of the network, drawn from what the weights file says of its layers."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 from math import log2, prod
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
@@ -22,7 +20,6 @@ Point = tuple[float, float]  # inches from the lower left corner of the figure
 ENCODER, DECODER = ("#dbe9f6", "#2166ac"), ("#fde3d3", "#c8553d")
 LATENT, DATA = ("#e0f0dc", "#3a8a3a"), ("#f2f2f2", "#707070")
 TALL, GAP = 0.5, 0.36  # inches: a layer of the vertical diagrams, and the arrow between two
-ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +30,7 @@ class Layer:
     inputs: Shape
     outputs: Shape
     parameters: int  # weights and biases
+    activation: str  # after it; empty if there is none
 
 
 Layers = tuple[Layer, ...]
@@ -40,53 +38,28 @@ Layers = tuple[Layer, ...]
 
 @dataclass(frozen=True)
 class Network:
-    """The layers of encoder and decoder, and the activation between them."""
+    """The layers of encoder and decoder."""
 
     encoder: Layers
     decoder: Layers
-    activation: str
 
 
 def read(path: Path) -> Network:
-    """Read the architecture from a weights file; PipelineError if that is not a model of ours."""
-    arrays, metadata = read_arrays(path)
+    """The layers that a weights file names; PipelineError if it is not a model of ours."""
+    _, metadata = read_arrays(path)
     try:
-        activation = ACTIVATIONS[json.loads(metadata["architecture"])["activation"]]
-        encoder, decoder = _layers(arrays, "encoder"), _layers(arrays, "decoder")
-        sampled = replace(encoder[-1], outputs=(encoder[-1].outputs[0] // 2,))  # z: half of it
-        chain = [*encoder[:-1], sampled, *decoder, encoder[0]]
-        if any(prod(one.outputs) != prod(next.inputs) for one, next in pairwise(chain)):
-            raise ValueError("the layers do not fit together")
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+        architecture = json.loads(metadata["architecture"])
+        if "layers" not in architecture:
+            raise PipelineError(f"{path} does not name its layers; run `dvc repro train`")
+        parts = architecture["layers"]
+        return Network(_layers(parts["encoder"]), _layers(parts["decoder"]))
+    except (KeyError, TypeError, ValueError) as error:
         raise PipelineError(f"{path} is not a model of this project ({error})") from None
-    return Network(encoder, decoder, activation)
 
 
-def _layers(arrays: Mapping[str, np.ndarray], part: str) -> Layers:
-    """The layers in their order. Convolutions halve the image's side, or double it."""
-    names = [name for name in arrays if name.startswith(f"{part}.") and name.endswith(".weight")]
-    names.sort(key=lambda name: int(name.split(".")[1]))
-    layers: list[Layer] = []
-    side = 28 if part == "encoder" else 7
-    for name in names:
-        weight = arrays[name]
-        bias = arrays.get(name.replace(".weight", ".bias"))
-        parameters = weight.size + (0 if bias is None else bias.size)
-        if weight.ndim == 2:
-            outputs, inputs = weight.shape
-            layers.append(Layer("Linear", (inputs,), (outputs,), parameters))
-        elif part == "encoder":
-            outputs, inputs = weight.shape[:2]
-            shapes = (inputs, side, side), (outputs, side := side // 2, side)
-            layers.append(Layer("Convolution", *shapes, parameters))
-        else:
-            inputs, outputs = weight.shape[:2]
-            shapes = (inputs, side, side), (outputs, side := side * 2, side)
-            layers.append(Layer("Transposed convolution", *shapes, parameters))
-    counted = sum(layer.parameters for layer in layers)
-    everything = sum(array.size for name, array in arrays.items() if name.startswith(f"{part}."))
-    last = layers.pop()  # a bias that stands alone is the last layer's
-    return *layers, replace(last, parameters=last.parameters + everything - counted)
+def _layers(stored: list[dict[str, Any]]) -> Layers:
+    shapes = ("inputs", "outputs")
+    return tuple(Layer(**layer | {name: tuple(layer[name]) for name in shapes}) for layer in stored)
 
 
 def parameters(layers: Layers) -> int:
@@ -104,7 +77,7 @@ def encoder(network: Network) -> Figure:
     """From an image down to mean and log-variance of q(z|x), layer by layer."""
     layers = network.encoder
     title = rf"Encoder $q(z|x)$: {parameters(layers):,} parameters"
-    figure, axes, y = _stack(title, network, layers, "image $x$", DATA, ENCODER)
+    figure, axes, y = _stack(title, layers, "image $x$", DATA, ENCODER)
     for x, name in ((2.4, "mean $\\mu$"), (WIDTH - 2.4, r"log-variance $\log\,\sigma^2$")):
         _arrow(axes, (WIDTH / 2, y), (x, y - GAP))
         _box(
@@ -122,7 +95,7 @@ def decoder(network: Network) -> Figure:
     """From a latent vector down to pixel probabilities, layer by layer."""
     layers = network.decoder
     title = rf"Decoder $p(x|z)$: {parameters(layers):,} parameters"
-    figure, axes, y = _stack(title, network, layers, "latent vector $z$", LATENT, DECODER)
+    figure, axes, y = _stack(title, layers, "latent vector $z$", LATENT, DECODER)
     x, pixels = WIDTH / 2, prod(layers[-1].outputs)
     _arrow(axes, (x, y), (x, y - GAP), f"logits (batch, {pixels})")
     name = _shaped("sigmoid: pixel probabilities", pixels)
@@ -131,7 +104,7 @@ def decoder(network: Network) -> Figure:
 
 
 def _stack(
-    title: str, network: Network, layers: Layers, start: str, outer: Colours, inner: Colours
+    title: str, layers: Layers, start: str, outer: Colours, inner: Colours
 ) -> tuple[Figure, Axes, float]:
     """Draw the input and all layers, with room for one more box; also returns where they end."""
     y = (len(layers) + 2) * (TALL + GAP) - GAP + 0.15
@@ -143,7 +116,7 @@ def _stack(
     )
     for layer in layers:
         y -= TALL
-        then = "" if layer is layers[-1] else f", {network.activation}"
+        then = layer.activation and f", {layer.activation}"
         sizes = f"{layer.inputs[0]} → {layer.outputs[0]}"
         text = f"{layer.kind} {sizes}{then}\n{layer.parameters:,} parameters"
         _arrow(axes, (x, y), (x, y - GAP), f"(batch, {', '.join(map(str, layer.inputs))})")
@@ -166,7 +139,7 @@ def vae(network: Network) -> Figure:
     figure, axes = _canvas(wide + 1.05, f"Variational autoencoder: {total:,} parameters")
     y = 0.55 + wide / 2
     _box(axes, (0.58, y), (0.96, 0.7), _shaped("image $x$", pixels), DATA)
-    _funnel(axes, (1.92, y), (wide, narrow), "Encoder\n$q(z|x)$", network.encoder, network, ENCODER)
+    _funnel(axes, (1.92, y), (wide, narrow), "Encoder\n$q(z|x)$", network.encoder, ENCODER)
     _box(axes, (3.27, y + 0.5), (0.9, 0.6), _shaped(r"$\mu$", latent), LATENT)
     _box(axes, (3.27, y - 0.5), (0.9, 0.6), _shaped(r"$\log\,\sigma^2$", latent), LATENT)
     _box(
@@ -177,7 +150,7 @@ def vae(network: Network) -> Figure:
         LATENT,
     )
     _box(axes, (4.57, y - 0.95), (1.1, 0.5), _shaped(r"$\varepsilon \sim N(0, I)$", latent), DATA)
-    _funnel(axes, (6.03, y), (narrow, wide), "Decoder\n$p(x|z)$", network.decoder, network, DECODER)
+    _funnel(axes, (6.03, y), (narrow, wide), "Decoder\n$p(x|z)$", network.decoder, DECODER)
     _box(axes, (7.4, y), (1.0, 0.9), _shaped("sigmoid:\nprobabilities", pixels), DATA)
     for start, end in (
         ((1.06, y), (1.32, y)),
@@ -204,7 +177,6 @@ def _funnel(
     heights: tuple[float, float],
     title: str,
     layers: Layers,
-    network: Network,
     colours: Colours,
 ) -> None:
     """One half of the model, its layers' sizes as a column of numbers."""
@@ -212,8 +184,7 @@ def _funnel(
     left, right = (height / 2 for height in heights)
     corners = [(x - 0.6, y - left), (x - 0.6, y + left), (x + 0.6, y + right), (x + 0.6, y - right)]
     hidden = [
-        f"→ {_times(layer.outputs)}"
-        + (f", {network.activation}" if len(layer.outputs) == 1 else "")
+        f"→ {_times(layer.outputs)}" + (f", {layer.activation}" if len(layer.outputs) == 1 else "")
         for layer in layers[:-1]  # a shape of an image leaves no room
     ]
     sizes = [_times(layers[0].inputs), *hidden, f"→ {_times(layers[-1].outputs)}"]

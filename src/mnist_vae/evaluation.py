@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mnist_vae import dataset, elbo, marginal, probe, runtime
 from mnist_vae.errors import PipelineError
-from mnist_vae.model import PIXELS, VAE
+from mnist_vae.images import PIXELS
+from mnist_vae.model import VAE
 
 BITS = PIXELS * math.log(2)  # nats per image -> bits per pixel
 ACTIVE = 0.01  # Burda et al. 2015, section 5.2: a unit is active if Var_x(E[z|x]) is above this

@@ -1,7 +1,7 @@
-"""Figures of the latent space and of training, and the reading of what all figures show."""
+"""Figures of the latent space and of training, and the reading of the arrays that figures show."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from mnist_vae.arrays import read_arrays
 from mnist_vae.errors import PipelineError
 from mnist_vae.figure import BLUE, GREY, ORANGE, PALETTE, WIDTH, apart, styled, unit_name
+from mnist_vae.history import COLUMNS, Row
 from mnist_vae.tiles import manifold, prior_samples, reconstructions
 
 ARRAYS = (
@@ -33,12 +34,6 @@ ARRAYS = (
     "reconstructions",
 )
 TERMS = ("elbo", "rate", "distortion")
-COLUMNS = (
-    "epoch",
-    "beta",
-    "learning_rate",
-    *(f"{split}_{term}" for split in ("train", "validation") for term in TERMS),
-)
 
 
 @dataclass(frozen=True)
@@ -58,30 +53,8 @@ def read_evaluation(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def read_history(path: Path) -> pd.DataFrame:
-    """Read one row per epoch, nats per image; PipelineError if that is not what the file holds.
-
-    Without a validation set, the validation columns are NaN.
-    """
-    try:
-        history = pd.read_csv(path, dtype=float)
-    except FileNotFoundError:
-        raise PipelineError(f"{path} does not exist; `dvc repro` makes it") from None
-    except ValueError as error:  # pandas' own errors, bad numbers and bad UTF-8 are ValueErrors
-        detail = str(error).splitlines()[0]
-        raise PipelineError(f"{path} is damaged ({detail}); run `dvc repro train`") from None
-    if missing := [name for name in COLUMNS if name not in history]:
-        raise PipelineError(f"{path} has no {', '.join(missing)}; run `dvc repro train`")
-    if history.empty:
-        raise PipelineError(f"{path} has no epochs; run `dvc repro train`")
-    required = [name for name in COLUMNS if not name.startswith("validation")]
-    if wrong := [name for name in required if not np.isfinite(history[name]).all()]:
-        raise PipelineError(f"{path}: {', '.join(wrong)} not finite; run `dvc repro train`")
-    return history
-
-
-def draw(history: pd.DataFrame, arrays: Mapping[str, np.ndarray]) -> dict[str, Figure]:
-    """All figures but the diagrams by name, from `read_history` and `read_evaluation`."""
+def draw(epochs: Sequence[Row], arrays: Mapping[str, np.ndarray]) -> dict[str, Figure]:
+    """All figures but the diagrams by name, from `history.read` and `read_evaluation`."""
     mean = arrays["latent_mean"]
     return {
         "latent": latent(mean, arrays["labels"]),
@@ -93,7 +66,7 @@ def draw(history: pd.DataFrame, arrays: Mapping[str, np.ndarray]) -> dict[str, F
         "reconstructions": reconstructions(
             arrays["originals"], arrays["reconstructions"], arrays["picture_labels"]
         ),
-        "training": training(history),
+        "training": training(epochs),
     }
 
 
@@ -156,10 +129,11 @@ def principal_components(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @styled
-def training(history: pd.DataFrame) -> Figure:
+def training(rows: Sequence[Row]) -> Figure:
     """-ELBO, rate, distortion (nats per image) and learning rate against the epoch."""
     figure = Figure(figsize=(WIDTH, 5.6))
     panels = list(figure.subplots(2, 2, sharex=True).flat)
+    history = pd.DataFrame(rows, columns=COLUMNS)  # NaN where there is no validation set
     epochs = history["epoch"]
     names = (
         r"$-$ELBO = rate + distortion",

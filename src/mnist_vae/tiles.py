@@ -7,8 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mnist_vae.figure import GREY, WIDTH, styled, unit_name
-
-SIDE = 28  # pixels
+from mnist_vae.images import SIDE
 
 
 @styled

@@ -12,17 +12,15 @@ from torch import Tensor
 from mnist_vae import cuda_graph, elbo, runtime
 from mnist_vae.checkpoint import Checkpoint, State
 from mnist_vae.errors import PipelineError
-from mnist_vae.model import VAE
+from mnist_vae.history import Row as Row
+from mnist_vae.model import VAE, StartParams
 from mnist_vae.objective import ObjectiveParams, bound, importance_warmup, in_epoch, observe
 
 
 @dataclass(frozen=True)
-class TrainingParams(ObjectiveParams):
+class TrainingParams(ObjectiveParams, StartParams):
     """Objective and optimisation."""
 
-    weight_init: str
-    output_bias: str
-    seed: int
     epochs: int
     batch_size: int
     learning_rate: float
@@ -35,22 +33,6 @@ class TrainingParams(ObjectiveParams):
     weight_averaging: float
 
 
-# One epoch's row in metrics/history.csv, nats per image. train_objective is what was maximised;
-# all ELBOs are at beta = 1. train_*: means over the epoch's steps, on what the encoder saw then;
-# validation_*: of the averaged weights after it.
-COLUMNS = (
-    "epoch",
-    "beta",
-    "learning_rate",
-    "train_objective",
-    "train_elbo",
-    "train_rate",
-    "train_distortion",
-    "validation_elbo",
-    "validation_rate",
-    "validation_distortion",
-)
-Row = dict[str, float]
 DIVERGED = -1e5  # nats per image, at beta <= 1; coin flips for pixels have -543
 EVERY = 10  # steps between two updates of the averaged weights
 

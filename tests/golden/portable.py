@@ -18,13 +18,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
 from mnist_vae import (
     diagram,
     evaluation,
     figure,
     files,
+    history,
     model,
     plots,
     preprocess,
@@ -85,13 +84,10 @@ def run(raw: Path, folder: Path, kind: str, pictures: bool) -> None:
     labels = preprocess.parse_idx(stored, (preprocess.TEST_IMAGES,), "t10k-labels")
     train, test = images[:TRAINED], images[TRAINED : TRAINED + TESTED]
     train_labels, test_labels = labels[:TRAINED], labels[TRAINED : TRAINED + TESTED]
-    vae = model.VAE(architecture)
-    start = runtime.generator(0, "weights")
-    model.initialize(vae, "spread", train.mean(0), start)
+    vae = model.new(architecture, replace(settings, weight_init="spread"), train.mean(0))
     saved = Checkpoint(folder / "none.safetensors", seconds=1e9)
-    history = training.fit(vae, train, test, settings, saved, lambda _: None, lambda _: None)
-    table = pd.DataFrame(history, columns=training.COLUMNS)
-    files.write_text(folder / "history.csv", table.to_csv(index=False, float_format="%.9g"))
+    epochs = training.fit(vae, train, test, settings, saved, lambda _: None, lambda _: None)
+    history.write(folder / "history.csv", epochs)
     model.save(vae, folder / "vae.safetensors")
     if kind != "mlp":
         return
@@ -103,7 +99,7 @@ def run(raw: Path, folder: Path, kind: str, pictures: bool) -> None:
     if not pictures:
         return
     arrays = plots.read_evaluation(folder / "evaluation.safetensors")
-    drawn = plots.draw(plots.read_history(folder / "history.csv"), arrays)
+    drawn = plots.draw(history.read(folder / "history.csv"), arrays)
     drawn |= diagram.draw(diagram.read(folder / "vae.safetensors"))
     for name, picture in drawn.items():
         figure.save(picture, folder / f"{name}.png", 50)

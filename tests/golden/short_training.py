@@ -22,6 +22,7 @@ import torch
 
 from mnist_vae import model, preprocess, runtime, training
 from mnist_vae.checkpoint import Checkpoint
+from mnist_vae.images import SIDE
 
 IMAGES = 2000  # for training, and as many for validation
 PARAMS = training.TrainingParams(
@@ -68,7 +69,7 @@ def environment() -> dict[str, str]:
 
 def read_images(raw: Path) -> torch.Tensor:
     """The test set's intensities: float32 (10000, 784)."""
-    shape = (preprocess.TEST_IMAGES, preprocess.SIDE, preprocess.SIDE)
+    shape = (preprocess.TEST_IMAGES, SIDE, SIDE)
     content = (raw / "t10k-images-idx3-ubyte").read_bytes()
     pixels = preprocess.parse_idx(content, shape, "t10k-images").reshape(shape[0], -1)
     return torch.from_numpy(pixels.copy()).to(torch.float32).div_(255)
@@ -78,13 +79,10 @@ def train(raw: Path, threads: int) -> dict[str, object]:
     """ELBO and rate of every epoch in nats per image, and a hash of the final weights."""
     device = runtime.prepare(runtime.RuntimeParams("cpu", threads, KIND))
     images = read_images(raw)
-    vae = model.VAE(
-        model.ModelParams(
-            latent_dim=2, hidden_sizes=(512, 512), activation="relu", architecture="mlp"
-        )
+    network = model.ModelParams(
+        latent_dim=2, hidden_sizes=(512, 512), activation="relu", architecture="mlp"
     )
-    mean = images[:IMAGES].mean(0)
-    model.initialize(vae, PARAMS.weight_init, mean, runtime.generator(PARAMS.seed, "weights"))
+    vae = model.new(network, PARAMS, images[:IMAGES].mean(0))
     with tempfile.TemporaryDirectory() as folder:
         history = training.fit(
             vae.to(device),

@@ -1,5 +1,7 @@
 """Diagrams that say what the weights are, with texts inside their boxes and apart."""
 
+import json
+from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -14,69 +16,81 @@ from mnist_vae.diagram import Layer, Network
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import ModelParams
 
+SCHEMA = json.loads((Path(__file__).parents[2] / "params.schema.json").read_text())
+
 
 def linear(*sizes: int) -> tuple[Layer, ...]:
     return tuple(
-        Layer("Linear", (inputs,), (outputs,), (inputs + 1) * outputs)
+        Layer("Linear", (inputs,), (outputs,), (inputs + 1) * outputs, "ReLU")
         for inputs, outputs in pairwise(sizes)
     )
 
 
+def ended(*layers: Layer) -> tuple[Layer, ...]:
+    """With no activation after the last."""
+    return *layers[:-1], replace(layers[-1], activation="")
+
+
 def network(latent_dim: int = 2, hidden: tuple[int, ...] = (512, 512)) -> Network:
     encoder, decoder = linear(784, *hidden, 2 * latent_dim), linear(latent_dim, *hidden[::-1], 784)
-    return Network(encoder, decoder, "ReLU")
+    return Network(ended(*encoder), ended(*decoder))
 
 
 def conv(latent_dim: int, hidden: tuple[int, ...]) -> Network:
     wide, deep, *units = hidden
     flat = deep * 49
+    first, second = ((1, 28, 28), (wide, 14, 14)), ((wide, 14, 14), (deep, 7, 7))
     return Network(
-        (
-            Layer("Convolution", (1, 28, 28), (wide, 14, 14), 17 * wide),
-            Layer("Convolution", (wide, 14, 14), (deep, 7, 7), (16 * wide + 1) * deep),
+        ended(
+            Layer("Convolution", *first, 17 * wide, "ReLU"),
+            Layer("Convolution", *second, (16 * wide + 1) * deep, "ReLU"),
             *linear(flat, *units, 2 * latent_dim),
         ),
-        (
+        ended(
             *linear(latent_dim, *units[::-1], flat),
-            Layer("Transposed convolution", (deep, 7, 7), (wide, 14, 14), (16 * deep + 1) * wide),
-            Layer("Transposed convolution", (wide, 14, 14), (1, 28, 28), 16 * wide + 784),
+            Layer("Transposed convolution", *second[::-1], (16 * deep + 1) * wide, "ReLU"),
+            Layer("Transposed convolution", *first[::-1], 16 * wide + 784, "ReLU"),
         ),
-        "ReLU",
     )
-
-
-def store(path: Path, shown: Network, metadata: dict[str, str] | None) -> Path:
-    weights: dict[str, np.ndarray] = {}
-    for part, layers in (("decoder", shown.decoder), ("encoder", shown.encoder)):
-        for index, layer in enumerate(layers):
-            inputs, outputs = layer.inputs[0], layer.outputs[0]
-            weights[f"{part}.{2 * index}.weight"] = np.zeros((outputs, inputs), np.float32)
-            weights[f"{part}.{2 * index}.bias"] = np.zeros(outputs, np.float32)
-    write_arrays(path, weights, metadata)
-    return path
 
 
 def texts(drawn: Figure) -> str:
     return "\n".join(text.get_text() for text in drawn.axes[0].texts)
 
 
-@pytest.mark.parametrize("hidden", [(3,), (512, 512), tuple(range(20, 28))])
-def test_the_architecture_is_read_from_the_weights(hidden: tuple[int, ...], tmp_path: Path) -> None:
-    path = store(tmp_path / "m", network(5, hidden), {"architecture": '{"activation": "relu"}'})
-    assert diagram.read(path) == network(5, hidden)
-
-
-@pytest.mark.parametrize("hidden", [(3, 5), (32, 64, 256), (4, 4, 20, 10)])
-def test_convolutions_are_read_from_the_weights(hidden: tuple[int, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("architecture", "hidden"),
+    [
+        *(("mlp", hidden) for hidden in ((3,), (512, 512), tuple(range(20, 28)))),
+        *(("conv", hidden) for hidden in ((3, 5), (32, 64, 256), (4, 4, 20, 10))),
+    ],
+)
+def test_the_layers_are_those_of_the_model(
+    architecture: str, hidden: tuple[int, ...], tmp_path: Path
+) -> None:
     path = tmp_path / "vae.safetensors"
-    vae = model.VAE(ModelParams(5, hidden, "relu", "conv"))
+    vae = model.VAE(ModelParams(5, hidden, "relu", architecture))
     model.save(vae, path)
     shown = diagram.read(path)
-    assert shown == conv(5, hidden)
+    assert shown == {"mlp": network, "conv": conv}[architecture](5, hidden)
     total = diagram.parameters(shown.encoder) + diagram.parameters(shown.decoder)
     assert total == sum(weight.numel() for weight in vae.parameters())
-    assert "Convolution 1 → " in texts(diagram.draw(shown)["encoder"])
-    assert "(batch, 1, 28, 28)" in texts(diagram.draw(shown)["encoder"])
+
+
+def test_convolutions_say_their_shapes() -> None:
+    drawn = texts(diagram.draw(conv(5, (3, 5)))["encoder"])
+    assert "Convolution 1 → " in drawn
+    assert "(batch, 1, 28, 28)" in drawn
+
+
+@pytest.mark.parametrize("activation", SCHEMA["properties"]["activation"]["enum"])
+def test_every_activation_has_a_name(activation: str, tmp_path: Path) -> None:
+    path = tmp_path / "vae.safetensors"
+    model.save(model.VAE(ModelParams(2, (3, 4), activation, "mlp")), path)
+    names = [layer.activation for layer in diagram.read(path).encoder]
+    assert names[0] == names[1] != ""
+    assert names[2] == ""
+    assert f"Linear 3 → 4, {names[0]}\n" in texts(diagram.draw(diagram.read(path))["encoder"])
 
 
 @pytest.mark.parametrize(
@@ -122,24 +136,23 @@ def test_diagrams_say_shapes_layers_and_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shown", "metadata"),
+    ("architecture", "message"),
     [
-        (network(), None),
-        (network(), {"architecture": "{"}),
-        (network(), {"architecture": "[]"}),
-        (network(), {"architecture": '{"activation": "gelu"}'}),
-        (Network((), (), ""), {"architecture": '{"activation": "relu"}'}),
-        (
-            Network(network(3).encoder, network(2).decoder, ""),
-            {"architecture": '{"activation": "relu"}'},
-        ),
+        (None, "is not a model of this project"),
+        ("{", "is not a model of this project"),
+        ("1", "is not a model of this project"),
+        ('{"layers": {"encoder": []}}', "is not a model of this project"),
+        ('{"layers": {"encoder": [{"kind": "x"}], "decoder": []}}', "is not a model of this"),
+        ('{"activation": "relu"}', "does not name its layers; run `dvc repro train`"),
     ],
 )
-def test_a_file_that_is_not_a_model_is_one_clear_line(
-    shown: Network, metadata: dict[str, str] | None, tmp_path: Path
+def test_a_file_that_names_no_layers_is_one_clear_line(
+    architecture: str | None, message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(PipelineError, match="is not a model of this project") as caught:
-        diagram.read(store(tmp_path / "m", shown, metadata))
+    metadata = None if architecture is None else {"architecture": architecture}
+    write_arrays(tmp_path / "m", {"x": np.zeros(1)}, metadata)
+    with pytest.raises(PipelineError, match=message) as caught:
+        diagram.read(tmp_path / "m")
     assert "\n" not in str(caught.value)
 
 

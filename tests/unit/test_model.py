@@ -1,7 +1,8 @@
 """Shapes, initialisation, and weights files that give back the same model or a clear error."""
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 from mnist_vae import model
 from mnist_vae.arrays import read_arrays, write_arrays
 from mnist_vae.errors import PipelineError
+from mnist_vae.layers import Tanh
 from mnist_vae.model import VAE, ModelParams
 
 TINY = ModelParams(latent_dim=3, hidden_sizes=(5, 4), activation="tanh", architecture="mlp")
@@ -129,6 +131,15 @@ def test_damaged_or_foreign_weights_are_named(tmp_path: Path) -> None:
         model.load(path)
 
 
+def test_older_weights_are_read_too(tmp_path: Path) -> None:
+    """Theirs do not name the layers."""
+    vae, path = tiny(), tmp_path / "vae.safetensors"
+    model.save(vae, path)
+    arrays, _ = read_arrays(path)
+    write_arrays(path, arrays, {"architecture": json.dumps(asdict(vae.params))})
+    assert torch.equal(model.load(path)(torch.ones(1, 784)), vae(torch.ones(1, 784)))
+
+
 CONV = ModelParams(latent_dim=3, hidden_sizes=(4, 6, 10), activation="relu", architecture="conv")
 
 
@@ -225,7 +236,7 @@ def test_one_size_is_too_few_for_convolutions() -> None:
 
 def test_tanh_is_accurate() -> None:
     x = torch.linspace(-20, 20, 4001, requires_grad=True)
-    y = model.Tanh()(x)
+    y = Tanh()(x)
     torch.testing.assert_close(y.double(), torch.tanh(x.double()), atol=2e-7, rtol=0)
     (slope,) = torch.autograd.grad(y.sum(), x)
     torch.testing.assert_close(slope, 1 - torch.tanh(x).square(), atol=5e-7, rtol=0)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from mnist_vae import packages as packages_module
 from mnist_vae import params, refusals

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments.repository import Repository, root
+from mnist_vae.history import rounded
 
 SWITCH = "MNIST_VAE_LIVE"
 CLONE = "env.clone"  # the tag that says which clone trains: machine and folder
@@ -34,9 +35,8 @@ class Tracker:
         """Hand over the epochs that have not been handed over yet."""
         self._check()
         for row in history[self._sent :]:
-            # with the nine digits of history.csv, so that a rebuilt store is the same
-            rounded = {name: float(f"{value:.9g}") for name, value in row.items()}
-            if not self._write({"row": rounded, "time": _now()}):
+            # with the digits of history.csv, so that a rebuilt store is the same
+            if not self._write({"row": rounded(row), "time": _now()}):
                 break  # the pipe is full; again after the next epoch
             self._sent += 1
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from mnist_vae.images import PIXELS
 from mnist_vae.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def log(store: Store, run: "Run", weights: Path, md5: str) -> "dict[str, LoggedM
     import mlflow
     import torch
 
-    from mnist_vae.model import PIXELS, load
+    from mnist_vae.model import load
 
     vae = load(weights)
     decoder = torch.nn.Sequential(vae.decoder, torch.nn.Sigmoid()).eval()
@@ -97,8 +98,6 @@ def _save(
     import numpy as np
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
-
-    from mnist_vae.model import PIXELS
 
     inputs, outputs = (
         Schema([TensorSpec(np.dtype("float32"), (-1, width))]) for width in (size, PIXELS)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mnist_vae.experiments.snapshot import Snapshot
+from mnist_vae.history import DIGITS
 from mnist_vae.tracking import models
 from mnist_vae.tracking.store import Store
 from mnist_vae.tracking.tags import RUN_NAME, marks
@@ -109,8 +110,8 @@ def log_metrics(store: Store, run_id: str, metrics: "Sequence[Metric]") -> None:
 
 
 def same(one: float, other: float) -> bool:
-    """Equal as far as history.csv, which has nine digits, can tell."""
-    return math.isclose(one, other, rel_tol=1e-8, abs_tol=1e-12)
+    """Equal as far as history.csv, with its few digits, can tell."""
+    return math.isclose(one, other, rel_tol=10.0 ** (1 - DIGITS), abs_tol=1e-12)
 
 
 def _text(value: object) -> str:

@@ -1,6 +1,5 @@
 """Bring one MLflow run up to date with one experiment: whatever is there already stays as it is."""
 
-import csv
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnist_vae import history
 from mnist_vae.experiments.snapshot import DATA, EVALUATION, HISTORY, MODEL, Snapshot
 from mnist_vae.tracking import environment, models, runs, summary
 from mnist_vae.tracking import tags as run_tags
@@ -108,11 +108,7 @@ class _Writer:
         path = self.fetch(HISTORY)
         if path is None:
             return
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [
-                {name: float(value) for name, value in row.items() if value}
-                for row in csv.DictReader(file)
-            ]
+        rows = history.parse(path.read_text(encoding="utf-8"))
         logged = self._log(rows, moment)
         if logged is None:
             runs.remove(self.store, self.run.info.run_id)

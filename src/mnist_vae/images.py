@@ -1,0 +1,4 @@
+"""The size of an image."""
+
+SIDE = 28  # pixels
+PIXELS = SIDE * SIDE
