@@ -1,12 +1,14 @@
 """What a stage noted is compared with what is there: files, folders, parameters."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mnist_vae import packages
 from mnist_vae.errors import PipelineError
 from mnist_vae.inputs import Inputs
 from mnist_vae.plots import PlotParams
@@ -107,3 +109,32 @@ def test_values_are_those_that_were_noted() -> None:
 def test_a_stage_that_there_is_not_is_named() -> None:
     with pytest.raises(PipelineError, match=r"there is no stage two; dvc\.yaml has one, all"):
         Inputs("two")
+
+
+def test_another_version_of_a_package_is_named_before_any_work() -> None:
+    Path("dvc.yaml").write_text(PIPELINE.replace("[plot_dpi]", "[{packages.yaml: [numpy]}]"))
+    inputs = Inputs("one")
+    file = Path("packages.yaml")
+    text = file.read_text()
+    changed = re.sub(r"(?m)^numpy: .*", 'numpy: "1.0.0"', text)
+    assert changed != text
+    file.write_text(changed)
+    with pytest.raises(PipelineError, match=r"packages.yaml: numpy was '.*' when one began") as one:
+        inputs.check()
+    with pytest.raises(
+        PipelineError, match=r"numpy is installed, and packages.yaml has 1.0.0"
+    ) as two:
+        Inputs("one")
+    assert "\n" not in f"{one.value}{two.value}"
+    file.write_text(re.sub(r"(?m)^torch: .*", 'torch: "1.0.0"', text))
+    Inputs("one")  # of another stage
+
+
+def test_the_versions_are_those_of_the_lock() -> None:
+    Path("packages.yaml").write_text("# why\nnumpy: old\n")
+    Path("requirements.lock").write_text("numpy==2.4.6 \\\n    --hash=sha256:0\nnumpy-x==3 \\\n")
+    packages.update()
+    assert Path("packages.yaml").read_text() == '# why\nnumpy: "2.4.6"\n'
+    Path("requirements.lock").write_text("numpy==2.4.6 ; python_version < '3.12'\nnumpy==2.5.5 ;\n")
+    with pytest.raises(PipelineError, match="must hold one version of numpy; it holds 2.4.6, 2.5"):
+        packages.update()
