@@ -136,5 +136,7 @@ def test_the_versions_are_those_of_the_lock() -> None:
     packages.update()
     assert Path("packages.yaml").read_text() == '# why\nnumpy: "2.4.6"\n'
     Path("requirements.lock").write_text("numpy==2.4.6 ; python_version < '3.12'\nnumpy==2.5.5 ;\n")
-    with pytest.raises(PipelineError, match="must hold one version of numpy; it holds 2.4.6, 2.5"):
+    with pytest.raises(
+        PipelineError, match=r"must hold one version of numpy; it holds 2\.4\.6, 2\.5"
+    ):
         packages.update()
