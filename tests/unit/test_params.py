@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "params.schema.json"
 RULES: dict[str, Any] = json.loads(SCHEMA.read_text())["properties"]
 DEFAULTS: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
-SECOND_CYCLE = {"objective": "iwae", "importance_rate_scale": 0.5}
+SECOND_CYCLE = {"objective": "iwae", "importance_lr_scale": 0.5}
 
 
 @pytest.fixture(scope="session")
