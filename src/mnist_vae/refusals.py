@@ -83,9 +83,9 @@ def _conflict(values: Mapping[str, Any]) -> str:
         return ""
     if warmup >= epochs:
         return f"importance_warmup_epochs is {warmup}; it must be below epochs, which is {epochs}"
-    if values.get("importance_rate_scale") and not warmup:
+    if values.get("importance_lr_scale") and not warmup:
         return (
-            f"importance_rate_scale is {values['importance_rate_scale']}; it must be 0 with "
+            f"importance_lr_scale is {values['importance_lr_scale']}; it must be 0 with "
             "importance_warmup_epochs 0: the second cycle comes after that warm-up"
         )
     return ""

@@ -24,13 +24,13 @@ class TrainingParams(ObjectiveParams, StartParams):
     epochs: int
     batch_size: int
     learning_rate: float
-    input_rate_scale: float
-    output_rate_scale: float
+    input_lr_scale: float
+    output_lr_scale: float
     schedule: str
-    importance_rate_scale: float
+    importance_lr_scale: float
     warmup_fraction: float
     adam_beta2: float
-    weight_averaging: float
+    ema_decay: float
 
 
 DIVERGED = -1e5  # nats per image, at beta <= 1; coin flips for pixels have -543
@@ -69,7 +69,7 @@ def fit(
         groups, betas=(0.9, params.adam_beta2), fused=True, capturable=device.type == "cuda"
     )
     batches = math.ceil(len(train) / params.batch_size)
-    averaged = params.weight_averaging > 0
+    averaged = params.ema_decay > 0
     mean = copy.deepcopy(model).requires_grad_(False) if averaged else model
     models = {"model": model} | ({"mean": mean} if averaged else {})
     state = checkpoint.restore(models, optimizer) or State.at_epoch(0)
@@ -108,7 +108,7 @@ def fit(
             done = epoch * batches + index + 1
             if averaged:
                 last = done == params.epochs * batches
-                average(mean, model, done, params.weight_averaging, last)
+                average(mean, model, done, params.ema_decay, last)
             on_step(done)
             stop = checkpoint.stop_requested()  # asked once: what stops us is saved
             if stop or checkpoint.due():
@@ -138,8 +138,8 @@ def _groups(
     model: VAE, params: TrainingParams, device: torch.device
 ) -> tuple[list[float], list[dict[str, Any]]]:
     """Scales of the learning rate, and the weights that each is for, with a rate of their own."""
-    scale_of = {id(weight): params.input_rate_scale for weight in model.input_layer()}
-    scale_of |= {id(weight): params.output_rate_scale for weight in model.output_layer()}
+    scale_of = {id(weight): params.input_lr_scale for weight in model.input_layer()}
+    scale_of |= {id(weight): params.output_lr_scale for weight in model.output_layer()}
     weights: dict[float, list[Tensor]] = {}  # as few groups as can be: each costs time in a step
     for weight in model.parameters():
         weights.setdefault(scale_of.get(id(weight), 1.0), []).append(weight)
@@ -151,18 +151,18 @@ def learning_rate(params: TrainingParams, epochs: float) -> float:
     """The rate after `epochs` epochs.
 
     one_cycle: up from 1/25 of the peak and down to 0, both as half a cosine (after Smith &
-    Topin 2018, arXiv:1708.07120). With `importance_rate_scale` the epochs of one importance
+    Topin 2018, arXiv:1708.07120). With `importance_lr_scale` the epochs of one importance
     sample are that cycle, and those of all start again at so many times the peak (a warm restart,
     Loshchilov & Hutter 2017, arXiv:1608.03983).
     """
     first = importance_warmup(params)
     up, peak = params.warmup_fraction, params.learning_rate
-    if not (first and params.importance_rate_scale):
+    if not (first and params.importance_lr_scale):
         return _cycle(params.schedule, peak, up, epochs / params.epochs)
     if epochs < first:
         return _cycle(params.schedule, peak, up, epochs / first)
     done = (epochs - first) / (params.epochs - first)
-    return _cycle(params.schedule, peak * params.importance_rate_scale, 0.0, done)
+    return _cycle(params.schedule, peak * params.importance_lr_scale, 0.0, done)
 
 
 def _cycle(schedule: str, peak: float, up: float, done: float) -> float:

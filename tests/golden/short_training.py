@@ -40,13 +40,13 @@ PARAMS = training.TrainingParams(
     epochs=3,
     batch_size=100,
     learning_rate=2e-3,
-    input_rate_scale=1.0,
-    output_rate_scale=1.0,
+    input_lr_scale=1.0,
+    output_lr_scale=1.0,
     schedule="one_cycle",
-    importance_rate_scale=0.0,
+    importance_lr_scale=0.0,
     warmup_fraction=0.3,
     adam_beta2=0.999,
-    weight_averaging=0.9,
+    ema_decay=0.9,
 )
 
 

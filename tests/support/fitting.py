@@ -27,13 +27,13 @@ PARAMS = TrainingParams(
     epochs=3,
     batch_size=16,
     learning_rate=1e-2,
-    input_rate_scale=1.0,
-    output_rate_scale=1.0,
+    input_lr_scale=1.0,
+    output_lr_scale=1.0,
     schedule="one_cycle",
-    importance_rate_scale=0.0,
+    importance_lr_scale=0.0,
     warmup_fraction=0.3,
     adam_beta2=0.999,
-    weight_averaging=0.0,
+    ema_decay=0.0,
 )
 VARIANTS = {
     "elbo": PARAMS,
@@ -57,13 +57,13 @@ VARIANTS = {
         objective="iwae",
         importance_samples=6,
         importance_warmup_epochs=2,
-        importance_rate_scale=0.5,
+        importance_lr_scale=0.5,
     ),
     "warm-up": replace(PARAMS, kl_warmup_epochs=1.5, beta=2.0),
     "constant": replace(PARAMS, schedule="constant"),
-    "scaled rates": replace(PARAMS, input_rate_scale=0.5, output_rate_scale=2.0),
+    "scaled rates": replace(PARAMS, input_lr_scale=0.5, output_lr_scale=2.0),
     "faster second moments": replace(PARAMS, adam_beta2=0.9),
-    "averaged": replace(PARAMS, weight_averaging=0.9),
+    "averaged": replace(PARAMS, ema_decay=0.9),
 }
 STEPS = 5  # per epoch: 70 images in batches of 16
 

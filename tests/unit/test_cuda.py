@@ -56,7 +56,7 @@ def test_replayed_steps_give_the_bytes_of_plain_ones(
 def test_a_stopped_training_goes_on_to_the_same_bytes(
     variant: str, until: int, tmp_path: Path
 ) -> None:
-    params = replace(VARIANTS[variant], weight_averaging=0.9, encoder_noise=0.5)
+    params = replace(VARIANTS[variant], ema_decay=0.9, encoder_noise=0.5)
     whole, expected = train(params, "cuda", tmp_path / "whole")
     with pytest.raises(training.Interrupted):
         train(params, "cuda", tmp_path, until)

@@ -19,7 +19,7 @@ from tests.support import settings
 from tests.support.checkout import ROOT, RULES, SCHEMA
 from tests.support.settings import SETTINGS, TEXT
 
-SECOND_CYCLE = {"objective": "iwae", "importance_rate_scale": 0.5}
+SECOND_CYCLE = {"objective": "iwae", "importance_lr_scale": 0.5}
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def test_rates_are_scaled_for_the_first_and_the_last_layer_alone(tmp_path: Path)
     one_step = replace(PARAMS, epochs=1, batch_size=70, schedule="constant")
     before = new_model(PARAMS)
     same_rate, _ = fit(one_step, tmp_path)
-    scaled, _ = fit(replace(one_step, input_rate_scale=0.5, output_rate_scale=3.0), tmp_path)
+    scaled, _ = fit(replace(one_step, input_lr_scale=0.5, output_lr_scale=3.0), tmp_path)
     expected = {"encoder.0": 0.5, "decoder.2": 3.0}
     for name, start in before.named_parameters():
         moved = same_rate.get_parameter(name) - start
@@ -114,7 +114,7 @@ def test_averaged_weights_follow_the_weights() -> None:
 def test_a_training_too_short_for_an_average_ends_with_its_weights(tmp_path: Path) -> None:
     short = replace(PARAMS, epochs=1)
     assert STEPS < training.EVERY
-    vae, history = fit(replace(short, weight_averaging=0.9), tmp_path)
+    vae, history = fit(replace(short, ema_decay=0.9), tmp_path)
     plain, expected = fit(short, tmp_path)
     assert same(vae, plain)
     assert history == expected
@@ -152,7 +152,7 @@ def test_the_second_cycle_starts_at_its_own_peak(
     warmup: int, scale: float, up: float, objective: str
 ) -> None:
     params = replace(PARAMS, epochs=10, importance_warmup_epochs=warmup, warmup_fraction=up)
-    second = replace(params, objective=objective, importance_rate_scale=scale)
+    second = replace(params, objective=objective, importance_lr_scale=scale)
     alone = replace(params, epochs=warmup)
     for epoch in (0, 0.3 * warmup, 0.9 * warmup):  # the first is a whole one of so many epochs
         assert training.learning_rate(second, epoch) == training.learning_rate(alone, epoch)
@@ -171,14 +171,14 @@ def test_the_second_cycle_starts_at_its_own_peak(
 @pytest.mark.parametrize(
     "change",
     [
-        {"importance_rate_scale": 0.0},
+        {"importance_lr_scale": 0.0},
         {"objective": "elbo"},
         {"importance_warmup_epochs": 0},
     ],
 )
 def test_there_is_one_cycle_where_the_samples_do_not_change(change: dict[str, object]) -> None:
     params = replace(PARAMS, epochs=10)
-    two = replace(params, objective="iwae", importance_warmup_epochs=6, importance_rate_scale=0.5)
+    two = replace(params, objective="iwae", importance_warmup_epochs=6, importance_lr_scale=0.5)
     same = replace(two, **change)  # type: ignore[arg-type]
     for epoch in (0.5, 3.0, 6.5, 9.5):
         assert training.learning_rate(same, epoch) == training.learning_rate(params, epoch)
