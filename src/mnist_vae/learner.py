@@ -46,9 +46,9 @@ class Learner:
         self._noise, self._pixels = (torch.Generator(self._device) for _ in range(2))
         self._now: ObjectiveParams = params  # of the epoch
         self._graph: Replayed | None = None
-        self._averaged = params.ema_decay > 0
-        self.ema = copy.deepcopy(model).requires_grad_(False) if self._averaged else model
-        models = {"model": model} | ({"ema": self.ema} if self._averaged else {})
+        averaged = params.ema_decay > 0
+        self.ema = copy.deepcopy(model).requires_grad_(False) if averaged else model
+        models = {"model": model} | ({"ema": self.ema} if averaged else {})
         generators = {"noise": self._noise, "pixels": self._pixels}
         self.parts = Parts(models, self._optimizer, generators)
 
@@ -84,7 +84,7 @@ class Learner:
 
     def average(self, step: int, last: bool) -> None:
         """Take the weights after `step` steps into the average, if there is one."""
-        if self._averaged:
+        if self.ema is not self._model:
             average(self.ema, self._model, step, self._params.ema_decay, last)
 
 
