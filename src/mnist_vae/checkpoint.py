@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,7 +27,6 @@ from mnist_vae.errors import PipelineError
 
 FOLDER = ".checkpoints"
 INTERVAL = "MNIST_VAE_CHECKPOINT_SECONDS"  # environment variable; 30 if it is not set
-GENERATORS = ("noise", "pixels")
 
 
 def path_for(
@@ -57,6 +56,15 @@ def interval() -> float:
     return seconds
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What training changes in place, by name: all but its State."""
+
+    models: Mapping[str, nn.Module]
+    optimizer: torch.optim.Optimizer
+    generators: Mapping[str, torch.Generator]
+
+
 @dataclass
 class State:
     """Progress inside an epoch: batches done, sums of (objective, rate, distortion) so far."""
@@ -65,7 +73,6 @@ class State:
     batch: int
     sums: Tensor
     history: list[dict[str, float]]
-    generators: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def at_epoch(cls, epoch: int, history: Sequence[dict[str, float]] = ()) -> "State":
@@ -81,12 +88,6 @@ class State:
         """Means over the epoch's images."""
         values: list[float] = (self.sums / images).tolist()
         return values
-
-    def restore_generators(self, *generators: torch.Generator) -> None:
-        """Set the generators to where they were; does nothing at the start of an epoch."""
-        for name, generator in zip(GENERATORS, generators, strict=True):
-            if name in self.generators:
-                generator.set_state(self.generators[name])
 
 
 class Checkpoint:
@@ -124,13 +125,7 @@ class Checkpoint:
         """Is the last checkpoint older than `seconds`?"""
         return time.monotonic() - self._saved >= self.seconds
 
-    def save(
-        self,
-        models: Mapping[str, nn.Module],
-        optimizer: torch.optim.Optimizer,
-        state: State,
-        generators: Sequence[torch.Generator],
-    ) -> bool:
+    def save(self, parts: Parts, state: State) -> bool:
         """Write weights, Adam's moments, generators and sums, atomically; was it done?
 
         A diverged state is not saved: the last good checkpoint stays. A checkpoint that cannot
@@ -139,15 +134,15 @@ class Checkpoint:
         self._saved = time.monotonic()
         arrays = {
             f"{kind}/{name}": tensor
-            for kind, model in models.items()
+            for kind, model in parts.models.items()
             for name, tensor in model.state_dict().items()
         }
         if not all(tensor.isfinite().all() for tensor in (state.sums, *arrays.values())):
             return False
-        for index, moments in optimizer.state_dict()["state"].items():
+        for index, moments in parts.optimizer.state_dict()["state"].items():
             arrays |= {f"adam/{index}/{name}": tensor for name, tensor in moments.items()}
         arrays["sums"] = state.sums
-        for name, generator in zip(GENERATORS, generators, strict=True):
+        for name, generator in parts.generators.items():
             arrays[f"generator/{name}"] = generator.get_state()
         content = {name: tensor.detach().cpu().numpy() for name, tensor in arrays.items()}
         progress = json.dumps(
@@ -164,15 +159,9 @@ class Checkpoint:
             return False
         return True
 
-    def finish(
-        self,
-        models: Mapping[str, nn.Module],
-        optimizer: torch.optim.Optimizer,
-        state: State,
-        generators: Sequence[torch.Generator],
-    ) -> None:
+    def finish(self, parts: Parts, state: State) -> None:
         """Training has ended in this state; it is saved only if `until_in_place` calls for it."""
-        self._finished = lambda: self.save(models, optimizer, state, generators)
+        self._finished = lambda: self.save(parts, state)
 
     @contextmanager
     def until_in_place(self) -> Iterator[None]:
@@ -189,10 +178,8 @@ class Checkpoint:
             raise
         self._remove()
 
-    def restore(
-        self, models: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
-    ) -> State | None:
-        """Load into models and optimizer, and return the state; None if there is none.
+    def restore(self, parts: Parts) -> State | None:
+        """Load into the parts, and return the state; None if there is none.
 
         A damaged checkpoint is named and ignored: training starts over.
         """
@@ -202,7 +189,7 @@ class Checkpoint:
             arrays, metadata = read_arrays(self.path)
             if metadata["sha256"] != _checksum(arrays, metadata["progress"]):
                 raise ValueError("wrong checksum")  # safetensors has none
-            state = _restore(models, optimizer, arrays, json.loads(metadata["progress"]))
+            state = _restore(parts, arrays, json.loads(metadata["progress"]))
         except (PipelineError, OSError, KeyError, ValueError, RuntimeError) as error:
             reason = error.__cause__ or error
             print(
@@ -229,27 +216,18 @@ def _checksum(arrays: Mapping[str, np.ndarray], progress: str) -> str:
     return digest.hexdigest()
 
 
-def _restore(
-    models: Mapping[str, nn.Module],
-    optimizer: torch.optim.Optimizer,
-    arrays: dict[str, np.ndarray],
-    progress: dict[str, Any],
-) -> State:
+def _restore(parts: Parts, arrays: dict[str, np.ndarray], progress: dict[str, Any]) -> State:
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("adam/"):
             _, index, moment = name.split("/")
             moments.setdefault(int(index), {})[moment] = tensor
-    generators = {
-        name: tensors[f"generator/{name}"] for name in GENERATORS if f"generator/{name}" in tensors
-    }
-    state = State(
-        progress["epoch"], progress["batch"], tensors["sums"], progress["history"], generators
-    )
-    for kind, model in models.items():
+    state = State(progress["epoch"], progress["batch"], tensors["sums"], progress["history"])
+    for kind, model in parts.models.items():
         model.load_state_dict({name: tensors[f"{kind}/{name}"] for name in model.state_dict()})
-    optimizer.load_state_dict(
-        {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
+    for name, generator in parts.generators.items():
+        generator.set_state(tensors[f"generator/{name}"])
+    groups = parts.optimizer.state_dict()["param_groups"]
+    parts.optimizer.load_state_dict({"state": moments, "param_groups": groups})
     return state

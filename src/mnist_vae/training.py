@@ -1,40 +1,33 @@
 """Maximise the ELBO (or the IWAE bound) with Adam, and leave a history of every epoch."""
 
-import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from mnist_vae import cuda_graph, elbo, runtime
+from mnist_vae import elbo, runtime
 from mnist_vae.checkpoint import Checkpoint, State
 from mnist_vae.errors import PipelineError
 from mnist_vae.history import Row as Row
-from mnist_vae.model import VAE, StartParams
-from mnist_vae.objective import ObjectiveParams, bound, importance_warmup, in_epoch, observe
+from mnist_vae.learner import Learner, LearnerParams
+from mnist_vae.model import VAE
+from mnist_vae.objective import importance_warmup
 
 
 @dataclass(frozen=True)
-class TrainingParams(ObjectiveParams, StartParams):
+class TrainingParams(LearnerParams):
     """Objective and optimisation."""
 
     epochs: int
-    batch_size: int
     learning_rate: float
-    input_lr_scale: float
-    output_lr_scale: float
     schedule: str
     importance_lr_scale: float
     warmup_fraction: float
-    adam_beta2: float
-    ema_decay: float
 
 
 DIVERGED = -1e5  # nats per image, at beta <= 1; coin flips for pixels have -543
-EVERY = 10  # steps between two updates of the averaged weights
 
 
 class Interrupted(PipelineError):
@@ -63,92 +56,51 @@ def fit(
     """
     device = next(model.parameters()).device
     train, validation = train.to(device), validation.to(device)
-    beta = torch.zeros((), device=device)
-    scales, groups = _groups(model, params, device)
-    optimizer = torch.optim.Adam(
-        groups, betas=(0.9, params.adam_beta2), fused=True, capturable=device.type == "cuda"
-    )
+    learner = Learner(model, train, params)
+    state = checkpoint.restore(learner.parts) or State.at_epoch(0)
     batches = math.ceil(len(train) / params.batch_size)
-    averaged = params.ema_decay > 0
-    mean = copy.deepcopy(model).requires_grad_(False) if averaged else model
-    models = {"model": model} | ({"mean": mean} if averaged else {})
-    state = checkpoint.restore(models, optimizer) or State.at_epoch(0)
-    history = state.history
-    noise, pixels = (torch.Generator(device) for _ in range(2))
-    now: ObjectiveParams = params  # of the epoch
-
-    def step(batch: Tensor) -> Tensor:
-        """Update the weights; sums of objective, rate and distortion over the batch (3,)."""
-        seen, x = observe(train.index_select(0, batch), params, pixels)
-        terms = bound(model, seen, x, now, beta, noise)
-        optimizer.zero_grad(set_to_none=True)
-        (-terms[0].mean()).backward()
-        optimizer.step()
-        return torch.stack([term.detach().sum(dtype=torch.float64) for term in terms])
-
-    run: Callable[[Tensor], Tensor] = step
     on_step(state.epoch * batches + state.batch)
-
     for epoch in range(state.epoch, params.epochs):
-        if epoch != state.epoch:
-            state = State.at_epoch(epoch, history)
-        runtime.reseed(noise, params.seed, f"noise/{epoch}")
-        runtime.reseed(pixels, params.seed, f"pixels/{epoch}")
-        state.restore_generators(noise, pixels)
-        now = in_epoch(params, epoch)
-        if device.type == "cuda" and (run is step or epoch == importance_warmup(params)):
-            run = cuda_graph.Replayed(step, params.batch_size, (noise, pixels), device)
-        for index, batch in _batches(len(train), epoch, state.batch, params, device):
-            epochs = epoch + (index + 0.5) / batches
-            lr = learning_rate(params, epochs)
-            for group, scale in zip(optimizer.param_groups, scales, strict=True):
-                group["lr"].fill_(lr * scale)
-            beta.fill_(kl_weight(params, epochs))
-            state.add(run(batch))
-            done = epoch * batches + index + 1
-            if averaged:
-                last = done == params.epochs * batches
-                average(mean, model, done, params.ema_decay, last)
+        learner.begin_epoch(epoch, going_on=state.batch > 0)
+        for batch in _batches(len(train), epoch, params, device)[state.batch :]:
+            epochs = epoch + (state.batch + 0.5) / batches
+            lr, beta = learning_rate(params, epochs), kl_weight(params, epochs)
+            state.add(learner.step(batch, lr, beta))
+            done = epoch * batches + state.batch
+            learner.average(done, last=done == params.epochs * batches)
             on_step(done)
-            stop = checkpoint.stop_requested()  # asked once: what stops us is saved
-            if stop or checkpoint.due():
-                saved = checkpoint.save(models, optimizer, state, (noise, pixels))
-                if stop:
-                    where = "from here" if saved else "from an earlier checkpoint or starts over"
-                    raise Interrupted(
-                        f"stopped by {stop} in epoch {epoch + 1}; the next `dvc repro` or "
-                        f"`dvc exp run` goes on {where}"
-                    )
+            _save_if_asked(checkpoint, learner, state)
         row = _row(epoch, params, state.means(len(train)))
         _check("the objective", row["train_objective"], epoch, params)
         if len(validation):
-            row |= _validate(mean, validation, params.seed)
+            row |= _validate(learner.ema, validation, params.seed)
             _check("validation's ELBO", row["validation_elbo"], epoch, params)
-        history.append(row)
-        on_epoch(history)
+        state = State.at_epoch(epoch + 1, [*state.history, row])
+        on_epoch(state.history)
     if not len(validation):  # nothing has seen what the last step made of the weights
-        train_elbo = _validate(mean, train[:1000], params.seed)["validation_elbo"]
+        train_elbo = _validate(learner.ema, train[:1000], params.seed)["validation_elbo"]
         _check("training's ELBO", train_elbo, params.epochs - 1, params)
-    model.load_state_dict(mean.state_dict())
-    checkpoint.finish(models, optimizer, State.at_epoch(params.epochs, history), (noise, pixels))
-    return history
+    model.load_state_dict(learner.ema.state_dict())
+    checkpoint.finish(learner.parts, state)
+    return state.history
 
 
-def _groups(
-    model: VAE, params: TrainingParams, device: torch.device
-) -> tuple[list[float], list[dict[str, Any]]]:
-    """Scales of the learning rate, and the weights that each is for, with a rate of their own."""
-    scale_of = {id(weight): params.input_lr_scale for weight in model.input_layer()}
-    scale_of |= {id(weight): params.output_lr_scale for weight in model.output_layer()}
-    weights: dict[float, list[Tensor]] = {}  # as few groups as can be: each costs time in a step
-    for weight in model.parameters():
-        weights.setdefault(scale_of.get(id(weight), 1.0), []).append(weight)
-    groups = [{"params": group, "lr": torch.zeros((), device=device)} for group in weights.values()]
-    return list(weights), groups
+def _save_if_asked(checkpoint: Checkpoint, learner: Learner, state: State) -> None:
+    """Save when it is time, and when a signal asks to stop: that raises Interrupted."""
+    stop = checkpoint.stop_requested()  # asked once: what stops us is saved
+    if not (stop or checkpoint.due()):
+        return
+    saved = checkpoint.save(learner.parts, state)
+    if stop:
+        where = "from here" if saved else "from an earlier checkpoint or starts over"
+        raise Interrupted(
+            f"stopped by {stop} in epoch {state.epoch + 1}; the next `dvc repro` or "
+            f"`dvc exp run` goes on {where}"
+        )
 
 
 def learning_rate(params: TrainingParams, epochs: float) -> float:
-    """The rate after `epochs` epochs.
+    """The learning rate after `epochs` epochs.
 
     one_cycle: up from 1/25 of the peak and down to 0, both as half a cosine (after Smith &
     Topin 2018, arXiv:1708.07120). With `importance_lr_scale` the epochs of one importance
@@ -166,27 +118,12 @@ def learning_rate(params: TrainingParams, epochs: float) -> float:
 
 
 def _cycle(schedule: str, peak: float, up: float, done: float) -> float:
-    """The rate after the fraction `done` of a cycle, the first `up` of which it rises in."""
+    """The learning rate after the fraction `done` of a cycle; it rises in the first `up` of it."""
     if schedule == "constant":
         return peak
     if done < up:
         return peak * (0.04 + 0.96 * (1 - math.cos(math.pi * done / up)) / 2)
     return peak * (1 + math.cos(math.pi * (done - up) / (1 - up))) / 2
-
-
-@torch.no_grad()
-def average(mean: VAE, model: VAE, step: int, decay: float, last: bool = False) -> None:
-    """Move `mean` towards the weights of `model` after `step` steps, in place.
-
-    An exponential moving average over about 1 / (1 - decay) steps, but no more than a tenth of the
-    steps so far; for the first EVERY steps it is the weights themselves. Updated every EVERY steps
-    and after the `last`, since a step's weights differ little from the next one's and the update
-    takes as long as a tenth of a step.
-    """
-    if step > EVERY and step % EVERY and not last:
-        return
-    kept = 0.0 if step <= EVERY else min(decay**EVERY, step / (step + 10 * EVERY))
-    torch._foreach_lerp_(list(mean.parameters()), list(model.parameters()), 1 - kept)
 
 
 def kl_weight(params: TrainingParams, epochs: float) -> float:
@@ -197,11 +134,12 @@ def kl_weight(params: TrainingParams, epochs: float) -> float:
 
 
 def _batches(
-    images: int, epoch: int, first: int, params: TrainingParams, device: torch.device
-) -> Iterator[tuple[int, Tensor]]:
+    images: int, epoch: int, params: TrainingParams, device: torch.device
+) -> Sequence[Tensor]:
+    """Indices of the epoch's images, each image once, in the epoch's own order."""
     order = torch.randperm(images, generator=runtime.generator(params.seed, f"order/{epoch}"))
-    batches = order.to(device).split(params.batch_size)
-    return ((index, batches[index]) for index in range(first, len(batches)))
+    batches: Sequence[Tensor] = order.to(device).split(params.batch_size)
+    return batches
 
 
 def _row(epoch: int, params: TrainingParams, means: list[float]) -> Row:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist_vae import checkpoint, training
-from mnist_vae.checkpoint import Checkpoint
+from mnist_vae.checkpoint import Checkpoint, Parts
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE
 from tests.support.fitting import MLP, PARAMS, STEPS, VARIANTS, fit, images, new_model, same
@@ -73,11 +73,11 @@ def test_no_flipped_bit_in_a_checkpoint_goes_unnoticed(stopped: Path, data: st.D
     vae = VAE(MLP)
     before = copy.deepcopy(vae)
     optimizer = torch.optim.Adam(vae.parameters())
-    models = {"model": vae}
-    assert Checkpoint(path, 1).restore(models, optimizer) is None
+    parts = Parts({"model": vae}, optimizer, {})
+    assert Checkpoint(path, 1).restore(parts) is None
     assert same(vae, before)
     assert not optimizer.state_dict()["state"]
-    assert Checkpoint(stopped / "checkpoint.safetensors", 1).restore(models, optimizer) is not None
+    assert Checkpoint(stopped / "checkpoint.safetensors", 1).restore(parts) is not None
     assert not same(vae, before)
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_vae import training
+from mnist_vae import learner, training
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE, ModelParams
 from tests.support.fitting import PARAMS, STEPS, VARIANTS, fit, new_model, same
@@ -101,19 +101,19 @@ def test_weights_that_break_in_the_last_step_are_not_written(
 
 
 def test_averaged_weights_follow_the_weights() -> None:
-    network, mean = (VAE(ModelParams(2, (3,), "relu", "mlp")) for _ in range(2))
-    before = mean.encoder[0].weight.clone()
-    training.average(mean, network, training.EVERY + 1, 0.9)
-    assert torch.equal(mean.encoder[0].weight, before)
-    training.average(mean, network, 1000 * training.EVERY, 0.9)
-    kept = 0.9**training.EVERY
+    network, ema = (VAE(ModelParams(2, (3,), "relu", "mlp")) for _ in range(2))
+    before = ema.encoder[0].weight.clone()
+    learner.average(ema, network, learner.EVERY + 1, 0.9)
+    assert torch.equal(ema.encoder[0].weight, before)
+    learner.average(ema, network, 1000 * learner.EVERY, 0.9)
+    kept = 0.9**learner.EVERY
     expected = kept * before + (1 - kept) * network.encoder[0].weight
-    torch.testing.assert_close(mean.encoder[0].weight, expected)
+    torch.testing.assert_close(ema.encoder[0].weight, expected)
 
 
 def test_a_training_too_short_for_an_average_ends_with_its_weights(tmp_path: Path) -> None:
     short = replace(PARAMS, epochs=1)
-    assert STEPS < training.EVERY
+    assert STEPS < learner.EVERY
     vae, history = fit(replace(short, ema_decay=0.9), tmp_path)
     plain, expected = fit(short, tmp_path)
     assert same(vae, plain)
@@ -122,12 +122,12 @@ def test_a_training_too_short_for_an_average_ends_with_its_weights(tmp_path: Pat
 
 
 def test_an_average_knows_neither_the_first_weights_nor_misses_the_last() -> None:
-    first, network, mean = (VAE(ModelParams(2, (3,), "relu", "mlp")) for _ in range(3))
-    mean.load_state_dict(first.state_dict())
-    training.average(mean, network, training.EVERY, 0.9)
-    assert same(mean, network)
-    training.average(mean, first, training.EVERY + 3, 0.9, last=True)
-    assert not same(mean, network)
+    first, network, ema = (VAE(ModelParams(2, (3,), "relu", "mlp")) for _ in range(3))
+    ema.load_state_dict(first.state_dict())
+    learner.average(ema, network, learner.EVERY, 0.9)
+    assert same(ema, network)
+    learner.average(ema, first, learner.EVERY + 3, 0.9, last=True)
+    assert not same(ema, network)
 
 
 @given(st.floats(0, 1), st.floats(1e-6, 1))
