@@ -5,7 +5,8 @@ import sys
 from torch import nn
 from tqdm import tqdm
 
-from mnist_vae.training import Row, TrainingParams
+from mnist_vae.history import Row
+from mnist_vae.training import TrainingParams
 
 
 class Bar:

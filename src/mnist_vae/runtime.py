@@ -36,7 +36,8 @@ def prepare(params: RuntimeParams) -> torch.device:
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS repeats only with a fixed workspace
     torch.set_num_threads(params.threads)
     _keep_freed_memory()
-    torch.use_deterministic_algorithms(True)
+    # use_deterministic_algorithms, without its 3 s to import torch's compiler, which we do not use.
+    torch.set_deterministic_debug_mode("error")
     torch.backends.cudnn.allow_tf32 = False  # else a GPU's convolutions keep 10 bits of 23
     # Every tensor is written before it is read; filling them first takes a fiftieth of an epoch.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

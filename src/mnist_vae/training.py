@@ -10,7 +10,7 @@ from torch import Tensor
 from mnist_vae import elbo, runtime
 from mnist_vae.checkpoint import Checkpoint, State
 from mnist_vae.errors import PipelineError
-from mnist_vae.history import Row as Row
+from mnist_vae.history import Row
 from mnist_vae.learner import Learner, LearnerParams
 from mnist_vae.model import VAE
 from mnist_vae.objective import importance_warmup
