@@ -9,8 +9,9 @@ import torch
 
 from mnist_vae import model, training
 from mnist_vae.checkpoint import Checkpoint
+from mnist_vae.history import Row
 from mnist_vae.model import VAE, ModelParams
-from mnist_vae.training import Row, TrainingParams
+from mnist_vae.training import TrainingParams
 
 PARAMS = TrainingParams(
     likelihood="greyscale",

@@ -10,6 +10,7 @@ import torch
 
 from mnist_vae import cuda_graph, runtime, training
 from mnist_vae.checkpoint import Checkpoint
+from mnist_vae.history import Row
 from mnist_vae.model import VAE, ModelParams
 from mnist_vae.objective import bound, observe
 from tests.support.fitting import MLP, PARAMS, VARIANTS, images, new_model, same
@@ -26,7 +27,7 @@ def prepared() -> Iterator[None]:
 
 def train(
     params: training.TrainingParams, device: str, folder: Path, until: int = 10**6
-) -> tuple[VAE, list[training.Row]]:
+) -> tuple[VAE, list[Row]]:
     """Train a small network; a signal asks it to stop after `until` steps."""
     network = new_model(params).to(device)
     saved = Checkpoint(folder / "checkpoint.safetensors", math.inf)
