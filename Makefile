@@ -18,8 +18,8 @@ test: .venv/installed lint  ## the environment, then lint, types and all tests
 benchmark: .venv/installed .venv-benchmark/installed  ## measure PARTS (or all) and write docs/performance.md
 	PYTHONPATH=src python -m benchmarks $(PARTS) $(if $(QUICK),--quick)
 
-rebuild: .venv/installed  ## the MLflow store again, from Git and DVC
-	$(VAE) rebuild
+rebuild: .venv/installed  ## the MLflow store again, from Git and DVC; PRUNE=1: at once without the runs of no experiment
+	$(VAE) rebuild $(if $(PRUNE),--prune)
 
 run-of: .venv/installed  ## the MLflow run of EXP (experiment or revision), or of the workspace
 	$(VAE) run-of $(EXP)

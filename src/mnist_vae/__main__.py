@@ -22,7 +22,7 @@ def main() -> None:
     rebuild.add_argument(
         "--prune",
         action="store_true",
-        help="on a server, too, remove runs whose experiment this clone does not have",
+        help="remove runs of no experiment in this clone: of any age, and on a server, too",
     )
     run_of = commands.add_parser("run-of", help="the MLflow run of an experiment")
     run_of.add_argument("name", nargs="?", help="experiment or revision; else the workspace")

@@ -1,8 +1,8 @@
 """`make rebuild` removes no run that an experiment has or will have, and goes on past faults."""
 
-import json
 import re
 import shutil
+import sqlite3
 from pathlib import Path
 
 from tests.support import store_view
@@ -47,45 +47,32 @@ def test_a_database_that_is_not_the_projects_own_keeps_what_other_clones_know(
     assert left.tags["dvc.exp.name"] == "same-content"
 
 
-def test_rebuild_leaves_the_run_of_an_experiment_that_ended_meanwhile(copied: Project) -> None:
-    script = """
-import subprocess
-from mlflow import MlflowClient
-from mnist_vae.tracking import rebuild, store
-from mnist_vae.experiments.repository import root
-opened = store.open_store(root())
-(run,) = opened.client.search_runs([opened.experiment_id])
-opened.client.delete_tag(run.info.run_id, "dvc.key")  # of no experiment, but of the commit
-opened.client.set_tag(run.info.run_id, "dvc.key", "of nobody")
-lines = rebuild.rebuild(prune=False)
-print(next(lines))
-subprocess.run(["dvc", "exp", "run", "--name", "meanwhile", "-S", "plot_dpi=61"], check=True)
-print(*lines, sep="\\n")
-"""
-    output = copied.run("python", "-c", script)
-    assert output.count("removed, since no experiment has it") == 1
-    assert "meanwhile" in {name.split(" · ")[-1] for name in store_view.by_name(copied.folder)}
+def test_what_no_experiment_has_goes_after_a_day(copied: Project) -> None:
+    """Until then it may be on its way: an experiment's ref comes after its run."""
+    copied.dvc("exp", "run", "--temp", "--name", "gone", "-S", "plot_dpi=61")
+    copied.dvc("exp", "remove", "gone")
+    copied.command("rebuild")
+    assert len(store_view.runs(copied.folder)) == 2
+    said = copied.command("rebuild")
+    assert "1 runs are of no experiment in this clone; --prune removes them" in said
+    with sqlite3.connect(copied.folder / "mlflow.db") as database:
+        database.execute("UPDATE runs SET end_time = end_time - 25 * 3600 * 1000")
+    database.close()
+    assert "gone: removed, since no experiment has it" in copied.command("rebuild")
+    (left,) = store_view.runs(copied.folder).values()
+    assert "gone" not in left.name
+    assert copied.command("rebuild") == "1 experiments, each with its run\n"
 
 
-def test_rebuild_leaves_the_run_of_an_experiment_on_its_way_home(
-    copied: Project, tmp_path: Path
-) -> None:
-    """Its pipeline has ended in a workspace of its own, and DVC has not made its ref yet."""
-    elsewhere = copied.copy(tmp_path / "elsewhere")
-    elsewhere.set(plot_dpi=63)
-    elsewhere.dvc("repro", "plots")
-    stage = {"DVC_ROOT": str(copied.folder), "DVC_EXP_NAME": "late"}
-    stage |= {"DVC_EXP_BASELINE_REV": copied.git("rev-parse", "HEAD")}
-    elsewhere.run("python", "-m", "stages", "track", **stage)
+def test_what_was_left_running_is_killed_and_goes_after_a_day(copied: Project) -> None:
+    copied.dvc("exp", "run", "--temp", "--name", "gone", "-S", "plot_dpi=61")
+    copied.dvc("exp", "remove", "gone")
+    with sqlite3.connect(copied.folder / "mlflow.db") as database:
+        database.execute("UPDATE runs SET status = 'RUNNING', end_time = NULL")
+    database.close()
+    assert "gone: was left RUNNING, is KILLED" in copied.command("rebuild")
     assert len(store_view.runs(copied.folder)) == 2
-    note = copied.folder / ".dvc/tmp/exps/standalone/run/abc/abc.run"
-    note.parent.mkdir(parents=True)
-    state = {"name": "late", "root_dir": str(elsewhere.folder)}
-    note.write_text(json.dumps({**state, "status": 3}))
-    assert "removed" not in copied.command("rebuild")
-    assert len(store_view.runs(copied.folder)) == 2
-    note.write_text(json.dumps({**state, "status": 6}))  # it is home, and was removed
-    assert "removed, since no experiment has it" in copied.command("rebuild")
+    assert "gone: removed, since no experiment has it" in copied.command("rebuild", "--prune")
     assert len(store_view.runs(copied.folder)) == 1
 
 

@@ -264,6 +264,9 @@ def test_rebuild_follows_renames_and_removals_and_unfinished_runs(
     database.close()
 
     said = project.command("rebuild")
+    assert "1 runs are of no experiment in this clone; --prune removes them" in said
+    assert "removed" not in said
+    said = project.command("rebuild", "--prune")
 
     assert "removed, since no experiment has it" in said
     runs = store_view.runs(project.folder).values()

@@ -1,16 +1,14 @@
 """What Git says, and that a Git which fails is not taken for one that holds nothing."""
 
-import json
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from dvc.repo.experiments.executor.base import TaskStatus
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import origins
-from mnist_vae.experiments.repository import FAILED, Repository
+from mnist_vae.experiments.repository import Repository
 from tests.support.git import git
 
 
@@ -98,26 +96,3 @@ def test_a_signature_is_not_read_for_what_was_asked(folder: Path) -> None:
     commit(folder, dvc_lock="1")
     assert "signature" in git(folder, "show", "-s", "--format=%an")
     assert Repository(folder).git("show", "-s", "--format=%an") == "Ada"
-
-
-def test_experiments_on_their_way_home_are_known_by_name(folder: Path) -> None:
-    """In files as DVC writes them."""
-    notes = {
-        "run/a/a.run": {"name": "trains", "status": 2, "root_dir": str(folder)},
-        "standalone/run/b/b.run": {"name": "pushes", "status": 3, "root_dir": str(folder)},
-        "run/c/c.run": {"name": "failed", "status": 4, "root_dir": str(folder)},
-        "run/d/d.run": {"name": "home", "status": 6, "root_dir": str(folder)},
-        "run/e/e.run": {"name": "gone", "status": 2, "root_dir": str(folder / "no such")},
-        "run/f/f.run": ["of another version"],
-    }
-    for path, note in notes.items():
-        file = folder / ".dvc/tmp/exps" / path
-        file.parent.mkdir(parents=True)
-        file.write_text(json.dumps(note))
-    (folder / ".dvc/tmp/exps/run/f/half.run").write_text('{"name": ')
-    assert Repository(folder).running() == {"trains", "pushes"}
-
-
-def test_dvc_numbers_its_states_as_we_read_them() -> None:
-    assert TaskStatus.RUNNING < TaskStatus.SUCCESS < FAILED == TaskStatus.FAILED
-    assert TaskStatus.FAILED < TaskStatus.FINISHED

@@ -69,6 +69,16 @@ def test_a_moved_project_takes_its_files_along(project: Path) -> None:
     assert location(open_store(moved)) == (moved / "mlflow-artifacts").as_uri()
 
 
+def test_tables_of_a_version_that_nobody_tried_are_left_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_store(project)
+    moved = project.rename(project.with_name("moved"))
+    monkeypatch.setattr(store, "MOVABLE", ("2.0.", "2.1."))
+    with pytest.raises(StoreError, match=r"only with MLflow 2.0.x, 2.1.x, not .*make rebuild"):
+        open_store(moved)
+
+
 def test_nobody_waits_for_another_who_opens_a_store_that_is_made(project: Path) -> None:
     open_store(project)
     held, done = threading.Event(), threading.Event()

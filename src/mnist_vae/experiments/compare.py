@@ -1,7 +1,6 @@
 """How the outputs of two runs of a pipeline differ, and whether that is a different result."""
 
 import csv
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -122,14 +121,14 @@ def listing(before: bytes, now: Path) -> str:
     """Which files of a folder differ from DVC's listing of it, a JSON list of path and md5."""
     old = {entry["relpath"]: entry["md5"] for entry in json.loads(before)}
     new = {
-        str(file.relative_to(now)): hashlib.md5(file.read_bytes(), usedforsecurity=False)
+        str(file.relative_to(now)): outputs.md5(file.read_bytes())
         for file in now.rglob("*")
         if file.is_file()
     }
     differ = [
         name
         for name in sorted(old.keys() | new.keys())
-        if name not in old or name not in new or old[name] != new[name].hexdigest()
+        if name not in old or name not in new or old[name] != new[name]
     ]
     return f"other content: {', '.join(differ)}"
 

@@ -1,5 +1,6 @@
 """The stages' outputs as DVC keeps them: in its cache, and in its remotes."""
 
+import hashlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
     from dvc_data.hashfile.db import HashFileDB
+
+
+def md5(content: bytes) -> str:
+    """The hash by which DVC knows a file of this content."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def cached(folder: Path, md5: str) -> Path | None:

@@ -1,6 +1,5 @@
 """The project's Git repository, by plain git commands: files, refs and commits."""
 
-import json
 import os
 import re
 import subprocess
@@ -11,7 +10,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 from mnist_vae.errors import PipelineError
 
-FAILED = 4  # of DVC's numbers for the state of an experiment; above it there is no unfinished one
 _EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
 
 
@@ -133,23 +131,6 @@ class Repository:
             if match := _EXPERIMENT.fullmatch(ref):
                 found.append(Experiment(match[3], commit, match[1] + match[2]))
         return found
-
-    def running(self) -> set[str]:
-        """Names of experiments in workspaces of their own that DVC has not brought home yet.
-
-        From DVC's notes on them; between a pipeline's end and its ref in this repository there are
-        seconds, with a slow push minutes.
-        """
-        names = set()
-        for kind in ("run", "standalone/run"):
-            for file in (self.folder / ".dvc/tmp/exps" / kind).glob("*/*.run"):
-                try:
-                    note = json.loads(file.read_text(encoding="utf-8"))
-                    if note["status"] < FAILED and Path(note["root_dir"]).is_dir():
-                        names.add(str(note["name"]))
-                except (OSError, ValueError, KeyError, TypeError):
-                    continue  # being written, or of another version of DVC
-        return names
 
     def labels(self) -> dict[str, list[str]]:
         """Local branches and tags by the commit that they point at."""

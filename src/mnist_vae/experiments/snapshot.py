@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_vae.errors import PipelineError
+from mnist_vae.experiments.outputs import md5
 from mnist_vae.inputs import listed
 from mnist_vae.params import PARAMS, parse
 
@@ -170,7 +171,7 @@ def _code(read: Read, stages: Mapping[str, Any]) -> dict[str, str]:
     """The md5 of all files that stages depend on and no stage makes, and packages' versions."""
     made = {path for stage in stages.values() for path in _paths(stage, *_OUTPUTS)}
     sources = {dep for stage in stages.values() for dep in _paths(stage, "deps")} - made
-    code = {path: _md5(read(path)) for path in sources}
+    code = {path: "" if (text := read(path)) is None else md5(text) for path in sources}
     for stage in stages.values():
         for file, keys in listed(stage.get("params", [])).items():
             if file != PARAMS:
@@ -210,10 +211,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _md5(content: bytes | None) -> str:
-    return "" if content is None else hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _digest(value: object) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_vae import arithmetic
+from mnist_vae.experiments.outputs import md5
 from mnist_vae.experiments.repository import root
 
 
@@ -42,7 +43,7 @@ def record(weights: Path, params: Mapping[str, Any], tags: Mapping[str, str]) ->
     try:
         from mnist_vae.files import write_json
 
-        write_json(_path(root(), md5(weights), params), tags)
+        write_json(_path(root(), md5(weights.read_bytes()), params), tags)
     except Exception as error:  # whatever it is, training has succeeded
         print(f"warning: MLflow will not show the environment ({error})", file=sys.stderr)
 
@@ -51,12 +52,6 @@ def recorded(folder: Path, weights_md5: str, params: Mapping[str, Any]) -> dict[
     """The tags of the training that made these weights in this project; empty if none did."""
     path = _path(folder, weights_md5, params)
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
-
-
-def md5(path: Path) -> str:
-    """A file's md5 as in dvc.lock."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _path(folder: Path, weights_md5: str, params: Mapping[str, Any]) -> Path:

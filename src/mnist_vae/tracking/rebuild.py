@@ -22,9 +22,8 @@ from mnist_vae.tracking.store import Store, errors, file_lock, open_store
 
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
-    from mlflow.entities import Run
 
-EVALUATION = 24 * 3600 * 1000  # milliseconds that an experiment can take after its training
+DAY = 24 * 3600 * 1000  # milliseconds
 
 
 @dataclass
@@ -39,14 +38,14 @@ class _Entry:
 def rebuild(prune: bool) -> Iterator[str]:
     """Bring the store up to date, and say line by line what was done and what is gone.
 
-    A second time in a row changes nothing. `prune`: on a server, too, remove the runs of which
-    this clone knows no experiment; the embedded store is always tidied.
+    A second time in a row changes nothing. `prune`: remove every run of which this clone knows no
+    experiment; else only from the embedded store, and only what ended over a day ago.
     """
     with Repository(root()) as repository:
         committed = list(origins.discover(repository))
-        entries, workspace = _entries(repository, committed)
+        entries = _entries(repository, committed)
         store = open_store(repository.folder)
-        kept: dict[str, str] = {}
+        kept: set[str] = set()
         said: dict[str, None] = {}  # why remotes give nothing, each reason once
         with errors(store.uri):
             for entry in entries:
@@ -61,21 +60,19 @@ def rebuild(prune: bool) -> Iterator[str]:
                         _from_history(repository, entry, Path(folder), said),
                         _moment(repository, entry),
                     )
-                kept[outcome.run_id] = tags["mlflow.runName"]
+                kept.add(outcome.run_id)
                 if outcome.added:
                     yield f"{tags['mlflow.runName']}: added {', '.join(outcome.added)}"
                 for path in outcome.gone:
                     yield f"{tags['mlflow.runName']}: {path} is gone from DVC's cache and remotes"
             yield from (f"DVC's remote: {reason}" for reason in said)
-            yield from _tidy(store, kept, workspace, prune)
+            yield from _tidy(store, kept, prune)
         yield from _without_results(repository, committed)
     yield f"{len(kept)} experiments, each with its run"
 
 
-def _entries(
-    repository: Repository, committed: Sequence[tuple[str, Snapshot]]
-) -> tuple[list[_Entry], Snapshot | None]:
-    """Every distinct snapshot that has results, and the snapshot of the workspace."""
+def _entries(repository: Repository, committed: Sequence[tuple[str, Snapshot]]) -> list[_Entry]:
+    """Every distinct snapshot that has results, the workspace's too."""
     entries: dict[tuple[str, str], _Entry] = {}
     for commit, snapshot in committed:
         if not snapshot.problem:
@@ -84,11 +81,11 @@ def _entries(
     try:
         workspace = snapshots.load(snapshots.workspace(repository.folder))
     except PipelineError:
-        return list(entries.values()), None
+        return list(entries.values())
     if not workspace.problem:
         identity = (workspace.key, workspace.results)
         entries.setdefault(identity, _Entry(workspace)).current = True
-    return list(entries.values()), workspace
+    return list(entries.values())
 
 
 def _from_history(
@@ -140,42 +137,30 @@ def _moment(repository: Repository, entry: _Entry) -> int | None:
     return min(int(second) for second in seconds) * 1000
 
 
-def _tidy(
-    store: Store, kept: dict[str, str], workspace: Snapshot | None, prune: bool
-) -> Iterator[str]:
-    """Close or delete the project's runs that are not of any experiment."""
+def _tidy(store: Store, kept: set[str], prune: bool) -> Iterator[str]:
+    """Delete the project's runs that are of no experiment and ended over a day ago.
+
+    By then what is under way has come home: training, evaluation, a push. On a server, where
+    others have experiments of their own, and for younger runs only with `prune`.
+    """
     unknown = 0
-    doomed = []
     for run in runs.search(store, "tags.`dvc.key` != ''"):
-        name, key = run.info.run_name, run.data.tags["dvc.key"]
-        if run.info.run_id in kept or _is_live(store, key) or _awaits_results(run):
+        name, run_id = run.info.run_name, run.info.run_id
+        if run_id in kept or _is_live(store, run.data.tags["dvc.key"]):
             continue
-        if not (store.embedded or prune):
-            unknown += 1
-        elif workspace and key == workspace.key and workspace.problem:
-            if run.info.status == "RUNNING":  # training was killed, and can go on
-                store.client.set_terminated(run.info.run_id, "KILLED")
-                yield f"{name}: was left RUNNING, is KILLED"
+        ended = run.info.end_time
+        if store.embedded and run.info.status == "RUNNING":  # its training was killed
+            store.client.set_terminated(run_id, "KILLED")
+            yield f"{name}: was left RUNNING, is KILLED"
+            ended = None
+        old = ended is not None and time.time() * 1000 - ended > DAY
+        if prune or (store.embedded and old):
+            runs.remove(store, run_id)
+            yield f"{name}: removed, since no experiment has it"
         else:
-            doomed.append(run)
-    # By now: experiments end at any time, and come home some time after their end.
-    running = Repository(store.root).running() if doomed else set()
-    held = _held(store.root) if doomed else set()
-    for run in doomed:
-        tags = run.data.tags
-        known = (tags["dvc.key"], tags.get("dvc.results")) in held
-        if not known and not running & set(tags.get("dvc.exp.name", "").split(", ")):
-            runs.remove(store, run.info.run_id)
-            yield f"{run.info.run_name}: removed, since no experiment has it"
+            unknown += 1
     if unknown:
         yield f"{unknown} runs are of no experiment in this clone; --prune removes them"
-
-
-def _held(folder: Path) -> set[tuple[str, str | None]]:
-    """Key and results of all that stands in Git and in the workspace."""
-    with Repository(folder) as repository:
-        entries, _ = _entries(repository, list(origins.discover(repository)))
-    return {(entry.snapshot.key, entry.snapshot.results) for entry in entries}
 
 
 def _is_live(store: Store, key: str) -> bool:
@@ -185,12 +170,6 @@ def _is_live(store: Store, key: str) -> bool:
             return False
     except PipelineError:
         return True
-
-
-def _awaits_results(run: "Run") -> bool:
-    """Has training ended lately, and `track` may be still to come? Evaluation takes its time."""
-    fresh = time.time() * 1000 - (run.info.end_time or 0) < EVALUATION
-    return run.info.status == "FINISHED" and "dvc.results" not in run.data.tags and fresh
 
 
 def _without_results(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 EXPERIMENT = "mnist-vae"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlflow-artifacts"
+MOVABLE = ("3.17.",)  # versions of MLflow whose tables `_relocate` was tried on
 DATABASES = ("postgresql", "mysql", "mssql", "sqlite")  # of MLflow's kinds of address
 SETTINGS = {  # unless the user has set them
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -220,7 +221,18 @@ def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
 
 
 def _relocate(database: Path, old: str, new: str) -> None:
-    """The project's folder has moved: MLflow keeps absolute paths and has no way to change them."""
+    """The project's folder has moved: MLflow keeps absolute paths and has no way to change them.
+
+    Raises StoreError if this is not a version of MLflow whose tables we know.
+    """
+    import mlflow
+
+    if not mlflow.__version__.startswith(MOVABLE):
+        raise StoreError(
+            f"the project has moved, and the paths in {database.name} can be moved with it only "
+            f"with MLflow {'x, '.join(MOVABLE)}x, not {mlflow.__version__}: delete {database.name} "
+            f"and {ARTIFACTS}, then `make rebuild`"
+        )
     columns = {
         "experiments": "artifact_location",
         "runs": "artifact_uri",

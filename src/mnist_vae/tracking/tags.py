@@ -4,12 +4,12 @@ What people and other clones have written stays.
 """
 
 import getpass
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 
 from mnist_vae.experiments import origins
 from mnist_vae.experiments.origins import Origin
+from mnist_vae.experiments.outputs import md5
 from mnist_vae.experiments.repository import Repository
 from mnist_vae.experiments.snapshot import Snapshot
 
@@ -45,9 +45,9 @@ def of(repository: Repository, snapshot: Snapshot, found: Sequence[Origin]) -> d
         "mlflow.user": _author(repository, commit),
         RUN_NAME: run_name(found),
     }
-    for path, md5 in snapshot.outputs.items():
+    for path, value in snapshot.outputs.items():
         if path.startswith(("data/", "models/")):
-            values[f"dvc.md5.{path}"] = md5
+            values[f"dvc.md5.{path}"] = value
     return {name: value[:5000] for name, value in values.items() if value}
 
 
@@ -62,7 +62,7 @@ def run_name(found: Sequence[Origin]) -> str:
 
 def marks(tags: Mapping[str, str]) -> dict[str, str]:
     """By which we can tell later whether a person has changed these texts."""
-    return {mark: _md5(tags[text]) for text, mark in _MARKS.items() if text in tags}
+    return {mark: md5(tags[text].encode()) for text, mark in _MARKS.items() if text in tags}
 
 
 def changes(
@@ -77,7 +77,7 @@ def changes(
     kept = [
         name
         for text, mark in _MARKS.items()
-        if mark in there and _md5(there.get(text, "")) != there[mark]
+        if mark in there and md5(there.get(text, "").encode()) != there[mark]
         for name in (text, mark)
     ]
     if shared:
@@ -104,7 +104,3 @@ def _author(repository: Repository, commit: str) -> str:
 
 def _listed(tags: Mapping[str, str], name: str) -> set[str]:
     return set(filter(None, tags.get(name, "").split(", ")))
-
-
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

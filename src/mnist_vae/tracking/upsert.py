@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnist_vae import history
+from mnist_vae.experiments.outputs import md5
 from mnist_vae.experiments.snapshot import DATA, EVALUATION, HISTORY, MODEL, Snapshot
 from mnist_vae.tracking import environment, models, runs, summary
 from mnist_vae.tracking import tags as run_tags
@@ -98,7 +99,7 @@ class _Writer:
         """The output as dvc.lock has it; anything else counts as gone."""
         local = self._fetch(path)
         expected = self.snapshot.outputs.get(path)
-        if local is None or (expected and environment.md5(local) != expected):
+        if local is None or (expected and md5(local.read_bytes()) != expected):
             self.gone.append(path)
             return None
         return local
@@ -120,8 +121,8 @@ class _Writer:
 
     def models(self) -> "dict[str, LoggedModel]":
         """Both models, logged once."""
-        md5 = self.snapshot.outputs[MODEL]
-        found = models.find(self.store, self.run, md5)
+        wanted = self.snapshot.outputs[MODEL]
+        found = models.find(self.store, self.run, wanted)
         if set(found) == set(models.NAMES):
             return found
         weights = self.fetch(MODEL)
@@ -130,7 +131,7 @@ class _Writer:
         for half in found.values():
             self.client.delete_logged_model(half.model_id)
         self.added.append("models")
-        return models.log(self.store, self.run, weights, md5)
+        return models.log(self.store, self.run, weights, wanted)
 
     def evaluation(self, logged: "Mapping[str, LoggedModel]", moment: int) -> dict[str, str]:
         """The test metrics, linked with the model and the test set, as step 0.
