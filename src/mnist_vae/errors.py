@@ -1,5 +1,6 @@
 """Errors for people: what happened and what to do next, in one line, without a traceback."""
 
+import io
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -10,7 +11,13 @@ class PipelineError(Exception):
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a stage's `main` and exit: 0, or 1 with one line on standard error."""
+    """Run a stage's `main` and exit: 0, or 1 with one line on standard error.
+
+    What a terminal or log cannot show, as ± in ASCII, is replaced: nothing fails for that.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         main()
     except PipelineError as error:

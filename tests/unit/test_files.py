@@ -1,6 +1,9 @@
 """A file is whole or not there; the same content gives the same bytes; nothing is executed."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from hypothesis.extra import numpy as arrays_of
 from mnist_vae import arrays as arrays_file
 from mnist_vae import errors, files
 from mnist_vae.errors import PipelineError
+from tests.support.checkout import ROOT
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -108,3 +112,13 @@ def test_run_turns_faults_into_one_line(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit) as caught:
         errors.run(lambda: None)
     assert caught.value.code == 0
+
+
+def test_what_a_terminal_cannot_show_fails_nothing() -> None:
+    code = "from mnist_vae import errors; errors.run(lambda: print('−136.78 ± 0.50, β = 1'))"
+    ascii_only = {"PYTHONPATH": str(ROOT / "src"), "PYTHONIOENCODING": "ascii:strict"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **ascii_only}, capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == b"?136.78 ? 0.50, ? = 1\n"
