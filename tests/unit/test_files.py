@@ -115,7 +115,7 @@ def test_run_turns_faults_into_one_line(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_what_a_terminal_cannot_show_fails_nothing() -> None:
-    code = "from mnist_vae import errors; errors.run(lambda: print('−136.78 ± 0.50, β = 1'))"
+    code = "from mnist_vae import errors; errors.run(lambda: print('≤136.78 ± 0.50, β = 1'))"
     ascii_only = {"PYTHONPATH": str(ROOT / "src"), "PYTHONIOENCODING": "ascii:strict"}
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **ascii_only}, capture_output=True
