@@ -13,6 +13,7 @@ from benchmarks import (
     gpu,
     machine,
     pipeline,
+    portable,
     quality,
     report,
     stages_alone,
@@ -26,6 +27,7 @@ PARTS = {
     "pipeline": pipeline,
     "stages": stages_alone,
     "evaluation": evaluation,
+    "portable": portable,
     "gpu": gpu,
 }
 RESULTS = Path("benchmarks/results.json")

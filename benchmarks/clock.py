@@ -112,4 +112,5 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--data", type=Path, required=True)  # holds MNIST/raw
     arguments.add_argument("--images", type=int, required=True)  # per epoch
     arguments.add_argument("--device", default="cpu")
+    arguments.add_argument("--arithmetic", default="native")  # portable: with its settings set
     return arguments

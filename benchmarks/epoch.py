@@ -13,6 +13,7 @@ import torch
 from benchmarks import clock, data, floor, process, project
 from benchmarks.recipe import NETWORK
 from benchmarks.report import Table, target
+from mnist_vae import arithmetic
 from tests.support.sandbox import Project
 
 KERAS = Path(".venv-benchmark/bin/python").absolute()
@@ -28,14 +29,17 @@ def contestant(
     device: str = "cpu",
     python: str = sys.executable,
     sandbox: Project | None = None,
+    portable: bool = False,
 ) -> Callable[[], clock.Contestant]:
     """How to start `python -m benchmarks.<module>` in the checkout or in a sandbox."""
     command = [python, "-m", f"benchmarks.{module}", "--data", str(data.prepare())]
     command += ["--images", str(images), "--device", device, *arguments]
     folder = sandbox.folder if sandbox else Path.cwd()
-    return partial(
-        clock.Contestant, command, folder, sandbox.environment if sandbox else dict(os.environ)
-    )
+    environment = dict(sandbox.environment if sandbox else os.environ)
+    if portable:
+        command += ["--arithmetic", "portable"]
+        environment |= arithmetic.SETTINGS
+    return partial(clock.Contestant, command, folder, environment)
 
 
 def measure(quick: bool) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from benchmarks import clock, data
 from benchmarks.recipe import NETWORK
 from mnist_vae import evaluation, marginal, model, runtime
 from mnist_vae.images import PIXELS
+from mnist_vae.linear import product
 
 SAMPLES, EXTENT = 5000, 5.0
 Products = list[tuple[Tensor, Tensor, int]]  # two matrices, and how often they are multiplied
@@ -53,9 +54,10 @@ def main() -> None:
     parser.add_argument("--kind", choices=("iwae", "quadrature"), required=True)
     parser.add_argument("--points", type=int, default=0)
     parser.add_argument("--floor", action="store_true", help="the matrix products alone")
+    parser.add_argument("--onednn", action="store_true", help="... by what `linear` calls")
     arguments = parser.parse_args()
     device = runtime.prepare(
-        runtime.RuntimeParams(arguments.device, torch.get_num_threads(), "native")
+        runtime.RuntimeParams(arguments.device, torch.get_num_threads(), arguments.arithmetic)
     )
     x = data.images(arguments.data, arguments.images).to(device)
     vae = model.VAE(NETWORK).to(device)
@@ -67,7 +69,10 @@ def main() -> None:
         for a, b, times in work:
             out = torch.empty(a.shape[0], b.shape[1], device=device)
             for _ in range(times):
-                torch.mm(a, b, out=out)
+                if arguments.onednn:
+                    product(a, b.t())
+                else:
+                    torch.mm(a, b, out=out)
 
     def estimate() -> None:
         if arguments.kind == "iwae":

@@ -23,7 +23,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     threads = torch.get_num_threads()  # all cores, as the others have
-    device = runtime.prepare(runtime.RuntimeParams(arguments.device, threads, "native"))
+    device = runtime.prepare(runtime.RuntimeParams(arguments.device, threads, arguments.arithmetic))
     changes = (PLAIN if arguments.recipe == "plain" else {}) | {
         "epochs": clock.FOREVER,
         "batch_size": BATCH,
