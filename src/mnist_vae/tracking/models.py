@@ -19,26 +19,6 @@ NAMES = ("vae", "decoder")
 MD5 = "dvc.md5"
 
 
-def find(store: Store, run: "Run", md5: str) -> "dict[str, LoggedModel]":
-    """The run's whole models of these weights, by name.
-
-    What a crash has left half done, or has lost its files, is deleted.
-    """
-    found: dict[str, LoggedModel] = {}
-    for logged in of_run(store, run.info.run_id):
-        whole = (
-            logged.status == "READY"
-            and logged.tags.get(MD5) == md5
-            and logged.name not in found
-            and store.client.list_logged_model_artifacts(logged.model_id)
-        )
-        if whole:
-            found[logged.name] = logged
-        else:
-            store.client.delete_logged_model(logged.model_id)
-    return found
-
-
 def of_run(store: Store, run_id: str) -> "list[LoggedModel]":
     """All models that a run has made, whole or not."""
     return list(

@@ -93,6 +93,18 @@ def changes(
     return new, sorted(name for name in gone if name.startswith(_OURS))
 
 
+def of_others(there: Mapping[str, str]) -> dict[str, str]:
+    """What is not ours, for a run that is made anew: people's texts and tags, the env.*."""
+    texts = [
+        name
+        for text, mark in _MARKS.items()
+        if mark in there and md5(there.get(text, "").encode()) != there[mark]
+        for name in (text, mark)
+    ]
+    free = [name for name in there if not name.startswith(("dvc.", "mlflow."))]
+    return {name: there[name] for name in [*texts, *free] if name in there}
+
+
 def _author(repository: Repository, commit: str) -> str:
     if commit:
         return repository.git("show", "-s", "--format=%an", commit)

@@ -1,4 +1,9 @@
-"""Bring one MLflow run up to date with one experiment: whatever is there already stays as it is."""
+"""Make the MLflow run of one experiment: complete, or else made anew.
+
+A run is complete when it has the tag `dvc.results`, which is set last, and its pictures and models.
+What a crash left half made, or has lost its files, is replaced by a new run; the curves that
+training has logged stay in their run.
+"""
 
 import json
 import time
@@ -19,12 +24,13 @@ if TYPE_CHECKING:
 
 DESCRIPTION = ("params.yaml", "dvc.yaml", "dvc.lock")
 PURPOSES = {"train": "training", "validation": "validation", "test": "testing"}  # of the data
+RESULTS, GONE = "dvc.results", "dvc.gone"
 Fetch = Callable[[str], Path | None]  # a file's local copy; None if it is gone
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The run, what was added to it, and the outputs that are gone."""
+    """The run, what was added to it or changed, and the outputs that are gone."""
 
     run_id: str
     added: tuple[str, ...]
@@ -39,61 +45,107 @@ def upsert(
     fetch: Fetch,
     milliseconds: int | None = None,
 ) -> Outcome:
-    """Make or complete the run of a snapshot that has results.
+    """Make the run of a snapshot that has results, or bring a complete one's tags up to date.
 
-    tags: as `origins.tags` gives them. repeat: the command for the run's description. fetch: gives
+    tags: as `tags.of` gives them. repeat: the command for the run's description. fetch: gives
     the snapshot's files. milliseconds: when the results were made; now, if nobody knows.
     """
     moment = milliseconds or _now()
     with store.lock(snapshot.key):
-        writer = _Writer(store, snapshot, fetch, _find(store, snapshot, tags, moment))
-        writer.history(moment)
-        writer.datasets()
-        texts = writer.evaluation(writer.models(), moment)
-        writer.files()
-        gone = ", ".join(writer.gone)
+        run = _one(store, snapshot)
+        whole = run is not None and is_complete(store, run, snapshot, fetch)
+        if run is None or not whole:
+            run = _Writer(store, snapshot, fetch).write(run, tags, moment)
+        if run.info.status != "FINISHED":
+            end = max(moment, run.info.start_time)
+            store.client.set_terminated(run.info.run_id, "FINISHED", end)
+        gone = run.data.tags.get(GONE, "")
         trained = environment.recorded(store.root, snapshot.outputs[MODEL], snapshot.params)
-        texts |= {run_tags.NOTE: writer.note(repeat), "dvc.gone": gone}
-        writer.tags({**tags, **trained, **texts})
-        if writer.run.info.status != "FINISHED":
-            end = max(moment, writer.run.info.start_time)
-            store.client.set_terminated(writer.run.info.run_id, "FINISHED", end)
-            writer.added.append("status")
-        return Outcome(writer.run.info.run_id, tuple(writer.added), tuple(writer.gone))
+        note = [summary.headline(snapshot, run.data.metrics), f"Repeat: `{repeat}`"]
+        texts = {run_tags.NOTE: "\n\n".join(filter(None, note)), GONE: gone}
+        changed = _tag(store, run, {**tags, **trained, **texts})
+        added = tuple(changed) if whole else ("all that it shows",)
+        return Outcome(run.info.run_id, added, tuple(filter(None, gone.split(", "))))
 
 
-def _find(store: Store, snapshot: Snapshot, tags: Mapping[str, str], moment: int) -> "Run":
-    """The snapshot's run, which may have been begun by training; or else a new one.
+def is_complete(store: Store, run: "Run", snapshot: Snapshot, fetch: Fetch) -> bool:
+    """Has the run all that the snapshot shows? Of what was gone, also if it is back."""
+    tags = run.data.tags
+    if tags.get(RESULTS) != snapshot.results:
+        return False
+    gone = set(filter(None, tags.get(GONE, "").split(", ")))
+    if any(fetch(path) for path in gone):
+        return False
+    plots = {path for path in snapshot.outputs if path.startswith("plots/")} - gone
+    there = {file.path for file in store.client.list_artifacts(run.info.run_id, "plots")}
+    ready = {
+        str(model.name)
+        for model in models.of_run(store, run.info.run_id)
+        if str(model.status) == "READY"
+    }
+    return plots <= there and (MODEL in gone or ready == set(models.NAMES))
+
+
+def _one(store: Store, snapshot: Snapshot) -> "Run | None":
+    """The snapshot's run, which may have been begun by training; None if there is none.
 
     Two machines that share a server can both make one: then the oldest stays.
     """
     mine = [
         run
         for run in runs.of_key(store, snapshot.key)
-        if run.data.tags.get("dvc.results", snapshot.results) == snapshot.results
+        if run.data.tags.get(RESULTS, snapshot.results) == snapshot.results
     ]
-    if not mine:
-        begun = {name: value for name, value in tags.items() if name != "dvc.results"}
-        runs.create(store, snapshot, begun, moment)
-        return _find(store, snapshot, tags, moment)
-    # One that is complete is the one that others know.
-    mine.sort(key=lambda run: "dvc.results" not in run.data.tags)
+    mine.sort(key=lambda run: RESULTS not in run.data.tags)  # others know the complete one
     for duplicate in mine[1:]:
         runs.remove(store, duplicate.info.run_id)
-    return mine[0]
+    return mine[0] if mine else None
+
+
+def _tag(store: Store, run: "Run", wanted: Mapping[str, str]) -> list[str]:
+    """Set what differs, remove what nothing calls for; the results last. Returns the names."""
+    from mlflow.entities import RunTag
+
+    new, old = run_tags.changes(run.data.tags, wanted, shared=not store.embedded)
+    run_id, results = run.info.run_id, new.pop(RESULTS, None)
+    store.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in new.items()])
+    for name in old:
+        store.client.delete_tag(run_id, name)
+    if results:
+        store.client.set_tag(run_id, RESULTS, results)
+    return [*sorted(new), *old]
 
 
 class _Writer:
-    """Adds to one run what it lacks, and remembers what was added and what is gone."""
+    """Writes one run, and remembers what is gone."""
 
-    def __init__(self, store: Store, snapshot: Snapshot, fetch: Fetch, run: "Run") -> None:
+    def __init__(self, store: Store, snapshot: Snapshot, fetch: Fetch) -> None:
         self.store = store
         self.client = store.client
         self.snapshot = snapshot
-        self.run = run
-        self.added: list[str] = []
         self.gone: list[str] = []
         self._fetch = fetch
+
+    def write(self, begun: "Run | None", tags: Mapping[str, str], moment: int) -> "Run":
+        """The run with all but its last tags: in the one that training has begun, or a new one."""
+        table = self.fetch(HISTORY)
+        rows = history.parse(table.read_text(encoding="utf-8")) if table else []
+        run = begun
+        if run is None or _has_data(run) or not self._curves(run, rows, moment):
+            carried: dict[str, str] = {}
+            if run is not None:
+                carried = run_tags.of_others(run.data.tags)
+                runs.remove(self.store, run.info.run_id)
+            first = {name: value for name, value in tags.items() if name != RESULTS}
+            run = runs.create(self.store, self.snapshot, {**first, **carried}, moment)
+            self._curves(run, rows, moment)
+        run_id = run.info.run_id
+        self._data(run_id)
+        texts = self._evaluation(run_id, self._models(run), moment)
+        self._files(run_id)
+        for name, value in {**texts, GONE: ", ".join(self.gone)}.items():
+            self.client.set_tag(run_id, name, value)
+        return self.client.get_run(run_id)
 
     def fetch(self, path: str) -> Path | None:
         """The output as dvc.lock has it; anything else counts as gone."""
@@ -104,36 +156,34 @@ class _Writer:
             return None
         return local
 
-    def history(self, moment: int) -> None:
-        """All curves. A run with other points than the file's is replaced by a new one."""
-        path = self.fetch(HISTORY)
-        if path is None:
-            return
-        rows = history.parse(path.read_text(encoding="utf-8"))
-        logged = self._log(rows, moment)
-        if logged is None:
-            runs.remove(self.store, self.run.info.run_id)
-            tags = {k: v for k, v in self.run.data.tags.items() if k != "dvc.results"}
-            self.run = runs.create(self.store, self.snapshot, tags, moment)
-            logged = self._log(rows, moment)
-        if logged:
-            self.added.append("curves")
+    def _curves(self, run: "Run", rows: list[history.Row], moment: int) -> bool:
+        """Add the points that the run lacks; False if it has others."""
+        run_id, protocol = run.info.run_id, self.snapshot.protocol
+        there = runs.curves(self.store, run_id)
+        added = runs.log_rows(self.store, run_id, there, protocol, rows, moment.__add__)
+        return added is not None
 
-    def models(self) -> "dict[str, LoggedModel]":
-        """Both models, logged once."""
-        wanted = self.snapshot.outputs[MODEL]
-        found = models.find(self.store, self.run, wanted)
-        if set(found) == set(models.NAMES):
-            return found
+    def _data(self, run_id: str) -> None:
+        """The three splits with DVC's md5 as digest. Once they are there, the writing has begun."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        used = []
+        for split, purpose in PURPOSES.items():
+            name, digest = self._dataset(split)
+            source = json.dumps({"path": DATA[split], "md5": digest, "tool": "dvc"})
+            context = [InputTag("mlflow.data.context", purpose)]
+            used.append(DatasetInput(Dataset(name, digest, "dvc", source), context))
+        self.client.log_inputs(run_id, used)
+
+    def _models(self, run: "Run") -> "dict[str, LoggedModel]":
         weights = self.fetch(MODEL)
         if weights is None:
-            return found
-        for half in found.values():
-            self.client.delete_logged_model(half.model_id)
-        self.added.append("models")
-        return models.log(self.store, self.run, weights, wanted)
+            return {}
+        return models.log(self.store, run, weights, self.snapshot.outputs[MODEL])
 
-    def evaluation(self, logged: "Mapping[str, LoggedModel]", moment: int) -> dict[str, str]:
+    def _evaluation(
+        self, run_id: str, logged: "Mapping[str, LoggedModel]", moment: int
+    ) -> dict[str, str]:
         """The test metrics, linked with the model and the test set, as step 0.
 
         Returns what is text among them, which MLflow takes as tags.
@@ -144,88 +194,25 @@ class _Writer:
         if path is None:
             return {}
         values = summary.flatten(json.loads(path.read_text(encoding="utf-8")))
-        there = self.run.data.metrics
-        vae = logged.get("vae")
-        name, digest = self._dataset("test")
-        new = [
-            Metric(key, value, moment, 0, vae.model_id if vae else None, name, digest)
+        model = logged["vae"].model_id if logged else None
+        test = self._dataset("test")
+        numbers = [
+            Metric(key, value, moment, 0, model, *test)
             for key, value in values.items()
-            if not isinstance(value, str) and (key not in there or not runs.same(there[key], value))
+            if not isinstance(value, str)
         ]
-        runs.log_metrics(self.store, self.run.info.run_id, new)
-        if new:
-            self.added.append("metrics")
+        runs.log_metrics(self.store, run_id, numbers)
         return {key: value for key, value in values.items() if isinstance(value, str)}
 
-    def datasets(self) -> None:
-        """The three splits with DVC's md5 as digest."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        there = {
-            used.dataset.digest
-            for used in (self.run.inputs.dataset_inputs if self.run.inputs else [])
-        }
-        new = []
-        for split, purpose in PURPOSES.items():
-            name, digest = self._dataset(split)
-            if digest not in there:
-                source = {"path": DATA[split], "md5": digest, "tool": "dvc"}
-                new.append(
-                    DatasetInput(
-                        Dataset(name, digest, "dvc", json.dumps(source)),
-                        [InputTag("mlflow.data.context", purpose)],
-                    )
-                )
-        if new:
-            self.client.log_inputs(self.run.info.run_id, new)
-            self.added.append("datasets")
-
-    def files(self) -> None:
+    def _files(self, run_id: str) -> None:
         """Pictures, as files and in the UI's image grid, and what describes the experiment."""
-        run_id = self.run.info.run_id
         plots = [path for path in self.snapshot.outputs if path.startswith("plots/")]
-        there = {
-            file.path
-            for folder in ("plots", "images", "dvc")
-            for file in self.client.list_artifacts(run_id, folder)
-        }
-        shown = {Path(path).name.split("+")[0] for path in there if path.endswith(".png")}
         for path in [*plots, *DESCRIPTION]:
-            artifact = path if path in plots else f"dvc/{path}"
-            grid = path.endswith(".png") and Path(path).stem not in shown
-            if artifact in there and not grid:
-                continue
-            local = self.fetch(path)
-            if local is None:
-                continue
-            if artifact not in there:
-                self.client.log_artifact(run_id, str(local), str(Path(artifact).parent))
-            if grid:
-                self._show(run_id, local)
-            self.added.append(path)
-
-    def tags(self, wanted: Mapping[str, str]) -> None:
-        """Set what differs, remove what nothing calls for."""
-        from mlflow.entities import RunTag
-
-        new, old = run_tags.changes(self.run.data.tags, wanted, shared=not self.store.embedded)
-        run_id = self.run.info.run_id
-        self.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in new.items()])
-        for name in old:
-            self.client.delete_tag(run_id, name)
-        self.added += sorted(new) + old
-
-    def note(self, repeat: str) -> str:
-        """The run's description: the headline and the command that repeats it."""
-        metrics = self.client.get_run(self.run.info.run_id).data.metrics
-        return "\n\n".join(
-            filter(None, [summary.headline(self.snapshot, metrics), f"Repeat: `{repeat}`"])
-        )
-
-    def _log(self, rows: list[dict[str, float]], moment: int) -> int | None:
-        run_id, protocol = self.run.info.run_id, self.snapshot.protocol
-        there = runs.curves(self.store, run_id)
-        return runs.log_rows(self.store, run_id, there, protocol, rows, moment.__add__)
+            if local := self.fetch(path):
+                folder = str(Path(path).parent) if path in plots else "dvc"
+                self.client.log_artifact(run_id, str(local), folder)
+                if path.endswith(".png"):
+                    self._show(run_id, local)
 
     def _dataset(self, split: str) -> tuple[str, str]:
         return f"{self.snapshot.params['dataset']} {split}", self.snapshot.outputs[DATA[split]]
@@ -237,6 +224,10 @@ class _Writer:
             image.load()
             step = int(self.snapshot.params["epochs"])
             self.client.log_image(run_id, image, key=picture.stem, step=step)
+
+
+def _has_data(run: "Run") -> bool:
+    return bool(run.inputs and run.inputs.dataset_inputs)
 
 
 def _now() -> int:
