@@ -1,6 +1,7 @@
 """MLflow is never in the way of training, nothing stays RUNNING, and `track` fills every gap."""
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
