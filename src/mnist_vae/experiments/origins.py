@@ -96,10 +96,19 @@ def _inputs_at(repository: Repository, commit: str) -> Snapshot | None:
         return None
 
 
+def _since(
+    repository: Repository, snapshot: Snapshot, commit: str
+) -> tuple[Mapping[str, Any], bool]:
+    """The parameters that differ from a commit's, and whether the code is the same."""
+    base = _inputs_at(repository, commit) if commit else None
+    if base is None:
+        return {}, False
+    return snapshots.difference(snapshot.params, base.params), base.code == snapshot.code
+
+
 def _experiment(repository: Repository, snapshot: Snapshot, exp: Experiment) -> Origin:
-    base = _inputs_at(repository, exp.baseline)
-    changes = snapshots.difference(snapshot.params, base.params) if base else {}
-    if base and base.code == snapshot.code:
+    changes, same_code = _since(repository, snapshot, exp.baseline)
+    if same_code:
         repeat = f"git checkout {exp.baseline[:7]} && dvc exp run{_settings(changes)}"
     else:
         repeat = f"dvc exp apply {exp.name} && dvc repro"
@@ -114,23 +123,21 @@ def _commit(repository: Repository, snapshot: Snapshot, commits: Sequence[str]) 
     labels = repository.labels()
     names = sorted({name for commit in commits for name in labels.get(commit, [])})
     parent = repository.commit(f"{oldest}^")
-    base = _inputs_at(repository, parent) if parent else None
     return Origin(
         "commit",
         " ".join([", ".join(names), oldest[:7]]).strip(),
         names[0] if names else "",
         oldest,
         parent,
-        snapshots.difference(snapshot.params, base.params) if base else {},
+        _since(repository, snapshot, parent)[0],
         f"git checkout {oldest[:7]} && dvc repro",
     )
 
 
 def _workspace(repository: Repository, snapshot: Snapshot) -> Origin:
     head = repository.commit("HEAD")
-    base = _inputs_at(repository, head) if head else None
-    changes = snapshots.difference(snapshot.params, base.params) if base else {}
-    if base and base.code == snapshot.code:
+    changes, same_code = _since(repository, snapshot, head)
+    if same_code:
         repeat = f"git checkout {head[:7]} && dvc exp run{_settings(changes)}"
     else:
         repeat = "dvc repro   # with code that is not committed yet"
