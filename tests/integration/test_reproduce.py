@@ -53,7 +53,7 @@ def test_an_experiment_with_other_code_is_verified_by_name(
     text = source.read_text()
     source.write_text(text.replace('"train_objective": objective,', '"train_objective": 1.5,'))
     assert source.read_text() != text
-    copy.dvc("exp", "run", "--name", "other-code", MNIST_VAE_LIVE="of")
+    copy.dvc("exp", "run", "--name", "other-code", MNIST_VAE_LIVE="off")
     copy.git("checkout", "--force", ".")
     assert source.read_text() == text
     mirror = os.path.relpath(copy.mirror, copy.folder)
@@ -113,15 +113,14 @@ def test_a_commit_runs_in_the_environment_of_its_own_lock(
     digest = hashlib.sha256((reproduced.folder / "requirements.lock").read_bytes()).hexdigest()
     environment = copy.folder / ".dvc/tmp/environments" / digest[:12]
     environment.mkdir(parents=True)
-    (environment / "bin").mkdir()
-    for program in Path(sys.executable).parent.iterdir():
-        (environment / "bin" / program.name).symlink_to(program)
+    for entry in Path(sys.prefix).iterdir():
+        (environment / entry.name).symlink_to(entry)
+    (environment / "installed").unlink(missing_ok=True)
     (environment / "installed").touch()
     output = copy.command("reproduce", old, TMPDIR=str(tmp_path))
     assert f"identical: all {len(RESULTS)} outputs of {old}" in output
     assert "making the environment" not in output
 
-    (environment / "installed").unlink()
     lock.write_text("no-such-package==1.0 --hash=sha256:" + "0" * 64 + "\n")
     gone = copy.commit("a lock that no index has")
     lock.write_text("# today's\n")
@@ -134,7 +133,7 @@ def test_a_commit_runs_in_the_environment_of_its_own_lock(
 def test_a_run_of_no_commit_is_refused(reproduced: Project, tmp_path: Path) -> None:
     copy = reproduced.copy(tmp_path / "copy")
     copy.set(plot_dpi=51)
-    copy.dvc("repro", MNIST_VAE_LIVE="of")
+    copy.dvc("repro", MNIST_VAE_LIVE="off")
     run = copy.command("run-of").split()[0]
     assert "its code was never committed" in copy.command("reproduce", run, fails=True)
     assert "MLflow store" in copy.command("reproduce", "0" * 32, fails=True)
