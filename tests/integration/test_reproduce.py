@@ -12,6 +12,8 @@ from tests.support import store_view
 from tests.support.checkout import RESULTS
 from tests.support.sandbox import Project
 
+pytestmark = store_view.IN_OUR_PROCESS
+
 
 def test_the_committed_state_comes_out_again_byte_for_byte(
     reproduced: Project, tmp_path: Path
