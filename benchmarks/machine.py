@@ -4,11 +4,11 @@ import os
 import platform
 import subprocess
 from importlib import metadata
-from pathlib import Path
 
 import torch
 
 from benchmarks.epoch import KERAS
+from mnist_vae.tracking.reproduced import cpu
 
 
 def describe() -> dict[str, str]:
@@ -21,18 +21,9 @@ def describe() -> dict[str, str]:
         packages |= dict(zip(("keras", "tensorflow"), asked.stdout.split(), strict=True))
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return {
-        "machine": f"{_processor()}, {os.cpu_count()} cores, "
+        "machine": f"{cpu()}, {os.cpu_count()} cores, "
         f"{torch.backends.cpu.get_cpu_capability()}, {pages / 2**30:.0f} GiB, {gpu}",
         "versions": ", ".join(
             [f"Python {platform.python_version()}", *(f"{n} {v}" for n, v in packages.items())]
         ),
     }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -62,10 +62,11 @@ def reproduce(root: Path, revision: str, folder: Path | None = None) -> Rerun:
             _run(["git", "fetch", "--quiet", top, commit], whole)
             _run(["git", "checkout", "--quiet", "--detach", commit], whole)
             clone = whole / repository.prefix
-            stages = dict.fromkeys(snapshots.producers(snapshots.workspace(clone)).values())
+            read = snapshots.workspace(clone)
+            stages = dict.fromkeys(snapshots.producers(read).values())
             settings = _settings(root, programs)
             _run(["dvc", "repro", "--force", "--no-run-cache", *stages], clone, settings)
-            verdict = compare.compare(repository, commit, committed, clone)
+            verdict = compare.compare(repository, commit, committed, snapshots.load(read), clone)
             noted = [json.loads(file.read_text()) for file in (clone / TRAINED).glob("*.json")]
             return Rerun(committed, verdict, noted[0] if noted else {})
 

@@ -10,6 +10,7 @@ import json
 import platform
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 # ruff: noqa: E402
@@ -23,29 +24,15 @@ import torch
 from mnist_vae import model, preprocess, runtime, training
 from mnist_vae.checkpoint import Checkpoint
 from mnist_vae.images import SIDE
+from tests.support import fitting
 
 IMAGES = 2000  # for training, and as many for validation
-PARAMS = training.TrainingParams(
-    likelihood="greyscale",
+PARAMS = replace(
+    fitting.PARAMS,
     encoder_noise=0.25,
-    weight_init="torch",
     output_bias="data_mean",
-    objective="elbo",
-    importance_samples=1,
-    gradient_samples=0,
-    importance_warmup_epochs=0,
-    beta=1.0,
-    kl_warmup_epochs=0.0,
-    seed=0,
-    epochs=3,
     batch_size=100,
     learning_rate=2e-3,
-    input_lr_scale=1.0,
-    output_lr_scale=1.0,
-    schedule="one_cycle",
-    importance_lr_scale=0.0,
-    warmup_fraction=0.3,
-    adam_beta2=0.999,
     ema_decay=0.9,
 )
 

@@ -4,4 +4,5 @@ repository  commits, experiments' refs, files at a commit
 snapshot    parameters, code and results of the workspace or a commit, and their hashes
 origins     where a snapshot stands, and the command that makes it again
 outputs     outputs in DVC's cache and remotes
+compare     how the outputs of two runs differ, and whether that is another result
 """

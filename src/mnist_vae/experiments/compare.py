@@ -54,11 +54,13 @@ def workspace(root: Path) -> Verdict:
         now = snapshots.load(snapshots.workspace(root))
         if problem := committed.problem or now.problem:
             raise PipelineError(f"there is nothing to compare: {problem}")
-        return compare(repository, head, committed, root)
+        return compare(repository, head, committed, now, root)
 
 
-def compare(repository: Repository, commit: str, committed: Snapshot, folder: Path) -> Verdict:
-    """Compare a commit's outputs with those of the same pipeline in `folder`."""
+def compare(
+    repository: Repository, commit: str, committed: Snapshot, now: Snapshot, folder: Path
+) -> Verdict:
+    """Compare a commit's outputs with those of the same pipeline in `folder`, whose is `now`."""
 
     def before(path: str) -> bytes | None:
         found = repository.read(commit, path)
@@ -66,12 +68,11 @@ def compare(repository: Repository, commit: str, committed: Snapshot, folder: Pa
             found = cached.read_bytes()
         return found
 
-    read = snapshots.workspace(folder)
-    now, stages = snapshots.load(read).outputs, snapshots.producers(read)
+    stages = snapshots.producers(snapshots.workspace(folder))
     differences = [
         Difference(stages[path], path, _detail(path, before(path), folder / path))
         for path, md5 in committed.outputs.items()
-        if now.get(path) != md5 and path in stages
+        if now.outputs.get(path) != md5 and path in stages
     ]
     count = len(committed.outputs)
     if not differences:

@@ -6,5 +6,6 @@ upsert       one experiment -> one run; runs, models, tags, summary: the parts o
 live         training's curves while it trains; live_child: the process that logs them
 environment  where weights were trained
 champion     the best model, registered
+reproduced   from a run to the commit to run again, and the verdict on it
 store        the database or server
 """

@@ -74,12 +74,7 @@ def changes(
     and the run its name after them.
     """
     values = {name: value for name, value in wanted.items() if value} | marks(wanted)
-    kept = [
-        name
-        for text, mark in _MARKS.items()
-        if mark in there and md5(there.get(text, "").encode()) != there[mark]
-        for name in (text, mark)
-    ]
+    kept = _written_by_people(there)
     if shared:
         if _listed(there, "dvc.exp.name") - _listed(wanted, "dvc.exp.name"):
             kept += _NAMED_AFTER
@@ -95,14 +90,18 @@ def changes(
 
 def of_others(there: Mapping[str, str]) -> dict[str, str]:
     """What is not ours, for a run that is made anew: people's texts and tags, the env.*."""
-    texts = [
+    free = [name for name in there if not name.startswith(("dvc.", "mlflow."))]
+    return {name: there[name] for name in [*_written_by_people(there), *free] if name in there}
+
+
+def _written_by_people(there: Mapping[str, str]) -> list[str]:
+    """The texts that are not as we left them, and their marks."""
+    return [
         name
         for text, mark in _MARKS.items()
         if mark in there and md5(there.get(text, "").encode()) != there[mark]
         for name in (text, mark)
     ]
-    free = [name for name in there if not name.startswith(("dvc.", "mlflow."))]
-    return {name: there[name] for name in [*texts, *free] if name in there}
 
 
 def _author(repository: Repository, commit: str) -> str:
