@@ -40,11 +40,10 @@ class Inputs:
         self._marks = {file: _mark(file) for file in _files(self._deps)}
         self.digests = {file: _digest(file) for file in self._marks}
         keys_of = listed(stages[stage].get("params", []))
-        self._texts = {file: _text(file) for file in keys_of}
-        self._values = params.check()
-        self._noted = {
-            file: _noted(file, self._texts[file], keys) for file, keys in keys_of.items()
-        }
+        self._texts = {file: _text(file) for file in (params.PARAMS, *keys_of)}
+        held = {file: _held(file, text) for file, text in self._texts.items()}
+        self._values = params.checked(held[params.PARAMS])
+        self._noted = {file: _noted(file, held[file], keys) for file, keys in keys_of.items()}
         packages.refuse(self._noted.get(packages.PACKAGES, {}))
 
     def reads(self, kind: type) -> bool:
@@ -117,10 +116,13 @@ def listed(entries: list[Any]) -> dict[Path, list[str] | None]:
     return found
 
 
-def _noted(file: Path, text: bytes | None, keys: list[str] | None) -> dict[str, Any]:
+def _held(file: Path, text: bytes | None) -> dict[str, Any]:
     if text is None:
         raise PipelineError(f"{file} does not exist; run from the project's root")
-    values = params.parse(text, str(file))
+    return params.parse(text, str(file))
+
+
+def _noted(file: Path, values: dict[str, Any], keys: list[str] | None) -> dict[str, Any]:
     if missing := [key for key in keys or [] if key not in values]:
         raise PipelineError(f"{file}: {missing[0]} is missing")
     return {key: values[key] for key in keys or values}

@@ -37,6 +37,11 @@ def check(path: Path = PARAMS, schema: Path = SCHEMA) -> dict[str, Any]:
         values = parse(path.read_bytes(), str(path))
     except FileNotFoundError:
         raise PipelineError(f"{path} does not exist; run from the project's root") from None
+    return checked(values, path, schema)
+
+
+def checked(values: dict[str, Any], path: Path = PARAMS, schema: Path = SCHEMA) -> dict[str, Any]:
+    """The keys and values of a parsed params.yaml, if no mistake is in them."""
     refusals.refuse(values, str(path), schema)
     return values
 
@@ -52,6 +57,8 @@ def parse(content: bytes, name: str) -> dict[str, Any]:
             values = YAML(typ="safe", pure=True).load(content.decode())
     except Exception as error:  # the parser's own kinds, and its slips on odd files
         detail = " ".join(str(error).split("To suppress this check")[0].split())
+        if isinstance(error, LookupError):
+            detail = "a tag does not fit its value"
         raise PipelineError(f"{name} is not valid YAML: {detail or type(error).__name__}") from None
     if not isinstance(values, dict):
         raise PipelineError(f"{name} must hold `key: value` lines")

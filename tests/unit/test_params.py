@@ -186,24 +186,15 @@ def test_broken_files(file: Path, text: str, says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def billion_laughs(depth: int) -> str:
-    """A list of 9 ** depth numbers in few characters."""
-    if not depth:
-        return "1"
-    return f"[&x{depth} {billion_laughs(depth - 1)}{f', *x{depth}' * 8}]"
-
-
 @pytest.mark.parametrize("key", ["hidden_sizes", "dataset", "seed", "learning_rate"])
 @pytest.mark.parametrize(
     "value",
     [
-        billion_laughs(14),
-        "{a: " + billion_laughs(14) + "}",
-        "!!omap [a: " + billion_laughs(14) + "]",
+        "[[[1], 2], {a: [3]}]",
+        "!!omap [a: [1]]",
         "&x [*x]",
         "&x {a: *x}",
         "[" + "1, " * 5000 + "1]",
-        "0x" + "f" * 5000,
         "9" * 400,
         "9" * 5000,
         "1e999999",
