@@ -212,7 +212,7 @@ def test_a_forced_run_with_other_results_replaces_its_run(copied: Project) -> No
     assert replaced[0] not in found
 
     copied.git("checkout", "dvc.lock", "metrics/history.csv")
-    copied.command("rebuild")
+    copied.command("rebuild", "--prune")
     assert [run.id for run in store_view.runs(copied.folder).values()] == [before.id]
 
 
