@@ -52,13 +52,22 @@ def portable() -> bool:
 
 def possible() -> bool:
     """Can this machine? It takes an x86-64 CPU with AVX2 and FMA, under Linux."""
+    return platform.machine() == "x86_64" and {"avx2", "fma"} <= set(_cpu("flags").split())
+
+
+def by_intel() -> bool:
+    """Is the CPU one of Intel's?"""
+    return _cpu("vendor_id") == "GenuineIntel"
+
+
+def _cpu(name: str) -> str:
+    """What Linux says of the first CPU; empty if nothing."""
     listed = Path("/proc/cpuinfo")
-    if platform.machine() != "x86_64" or not listed.exists():
-        return False
-    flags = next(
-        (line.split() for line in listed.read_text().splitlines() if line.startswith("flags")), []
-    )
-    return {"avx2", "fma"} <= set(flags)
+    for line in listed.read_text().splitlines() if listed.exists() else []:
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return ""
 
 
 def promise(device: str) -> str:

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from mnist_vae.images import PIXELS
+from mnist_vae.logistic import sigmoid
 
 
 class Tanh(nn.Module):
     """tanh(x) = 2 sigmoid(2x) - 1, which torch computes in a fifth of its tanh's time on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(2 * x) * 2 - 1
+        return sigmoid(2 * x) * 2 - 1
 
 
 class Shift(nn.Module):

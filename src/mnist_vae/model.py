@@ -15,6 +15,7 @@ from mnist_vae.errors import PipelineError
 from mnist_vae.images import PIXELS, SIDE
 from mnist_vae.layers import ACTIVATIONS, Shift, describe
 from mnist_vae.linear import Linear
+from mnist_vae.logistic import sigmoid
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class VAE(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct: images (..., 784) -> pixel probabilities (..., 784) at q(z|x)'s mean."""
-        return torch.sigmoid(self.decode(self.encode(x)[0]))
+        return sigmoid(self.decode(self.encode(x)[0]))
 
 
 def _weighted(layers: nn.Sequential) -> list[nn.Module]:
