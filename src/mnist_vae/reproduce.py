@@ -108,7 +108,7 @@ def _make(folder: Path) -> None:
     exactly = ["--quiet", "--no-deps", "--require-hashes", "-r", lock]
     install = [python, "-m", "pip", "install", "--disable-pip-version-check", *exactly]
     if shutil.which("uv"):
-        install = ["uv", "pip", "install", "--python", python, *exactly]
+        install = ["uv", "pip", "install", "--compile-bytecode", "--python", python, *exactly]
     try:
         _run(install, folder)
     except PipelineError as error:

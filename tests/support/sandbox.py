@@ -25,6 +25,7 @@ class Project:
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("DVC_", "GIT_", "MLFLOW_", "MNIST_VAE_", "PYTEST_"))
+            and name != "PYTHONDONTWRITEBYTECODE"  # compiling anew takes a process a second
         } | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": "src",
