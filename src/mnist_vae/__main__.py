@@ -143,17 +143,8 @@ def _changes(_: argparse.Namespace) -> None:
     from mnist_vae.experiments.repository import root
 
     verdict = compare.workspace(root())
-    if not verdict.differences:
-        print(f"all {verdict.compared} outputs are those of the commit, byte for byte")
-        return
-    print(
-        f"{len(verdict.differences)} of {verdict.compared} outputs are not those of the commit; "
-        f"the metrics are {verdict.kind}:",
-        *verdict.differences,
-        *verdict.reasons,
-        sep="\n  ",
-    )
-    sys.exit(1)
+    print(_told(verdict, "the commit"))
+    sys.exit(1 if verdict.differences else 0)
 
 
 def _packages(_: argparse.Namespace) -> None:

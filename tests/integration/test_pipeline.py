@@ -169,7 +169,7 @@ def test_a_clone_that_gives_the_committed_bytes_has_its_run_after_one_repro(
     assert ran(clone.dvc("repro")) == []
     assert "Data and pipelines are up to date." in clone.dvc("status")
     assert clone.git("status", "--porcelain") == ""
-    assert f"all {len(RESULTS)} outputs are those of the commit, byte for byte" in clone.command(
+    assert f"identical: all {len(RESULTS)} outputs of the commit, byte for byte" in clone.command(
         "changes"
     )
 
@@ -178,10 +178,7 @@ def test_what_differs_from_the_commit_is_named(copied: Project) -> None:
     copied.set(knn_neighbours=3)
     copied.dvc("repro", MNIST_VAE_LIVE="off")
     output = copied.command("changes", fails=True)
-    assert (
-        f"1 of {len(RESULTS)} outputs are not those of the commit; the metrics are within tol"
-        in output
-    )
+    assert f"within tolerance: 1 of {len(RESULTS)} outputs of the commit differ" in output
     assert "metrics/evaluation.json of stage evaluate: " in output
     assert "greyscale.test_knn_accuracy: " in output
     copied.set(picture_seed=1)

@@ -48,5 +48,5 @@ def test_make_repro_in_a_clone_ends_with_a_whole_run_though_every_byte_is_known(
     again = clone.run("make", "--old-file=.venv/installed", "repro")
     assert "Running stage" not in again
     for said in (output, again):
-        assert f"\nall {len(RESULTS)} outputs are those of the commit, byte for byte\n" in said
+        assert f"\nidentical: all {len(RESULTS)} outputs of the commit, byte for byte\n" in said
     assert [run.id for run in store_view.runs(clone.folder).values()] == [ours[0].id]
