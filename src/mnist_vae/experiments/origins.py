@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mnist_vae.errors import PipelineError
+from mnist_vae.experiments import index
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.repository import Experiment, Repository
 from mnist_vae.experiments.snapshot import Snapshot
@@ -34,10 +35,7 @@ class Origin:
 
 def discover(repository: Repository) -> Iterator[tuple[str, Snapshot]]:
     """Every commit that can hold results, and its snapshot; what cannot be read is left out."""
-    commits = repository.commits() + [exp.commit for exp in repository.experiments()]
-    for commit in dict.fromkeys(commits):
-        if (found := _at(repository, commit)) is not None:
-            yield commit, found
+    yield from index.read(repository, _commits(repository))
 
 
 def of(
@@ -65,28 +63,19 @@ def of(
 
 def holding(repository: Repository, snapshot: Snapshot) -> list[str]:
     """The commits that hold exactly this snapshot and these results."""
-    commits = repository.commits() + [exp.commit for exp in repository.experiments()]
-    held = []
-    for commit in dict.fromkeys(commits):
-        inputs = _inputs_at(repository, commit)
-        if inputs and inputs.key == snapshot.key:  # reading dvc.lock is the slow part
-            found = _at(repository, commit)
-            if found and found.results == snapshot.results:
-                held.append(commit)
-    return held
+    return index.holding(repository, _commits(repository), snapshot)
+
+
+def _commits(repository: Repository) -> list[str]:
+    """Every commit that can hold results, the newest of branches first, then experiments."""
+    experiments = [exp.commit for exp in repository.experiments()]
+    return list(dict.fromkeys(repository.commits() + experiments))
 
 
 def primary(origins: Sequence[Origin]) -> Origin:
     """The origin that a run is named after: what says most about the snapshot."""
     order = {"experiment": 0, "commit": 1, "workspace": 2}
     return min(origins, key=lambda origin: (not origin.changes, order[origin.kind]))
-
-
-def _at(repository: Repository, commit: str) -> Snapshot | None:
-    try:
-        return snapshots.for_run(snapshots.load(lambda path: repository.read(commit, path)))
-    except PipelineError:
-        return None
 
 
 def _inputs_at(repository: Repository, commit: str) -> Snapshot | None:

@@ -1,0 +1,86 @@
+"""Snapshots of commits, each read once: a commit never changes, and reading it takes long.
+
+They are kept in .dvc/tmp, in a file that may be deleted at any time.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+from mnist_vae import inputs, params
+from mnist_vae.errors import PipelineError
+from mnist_vae.experiments import snapshot as snapshots
+from mnist_vae.experiments.outputs import md5
+from mnist_vae.experiments.repository import Repository
+from mnist_vae.experiments.snapshot import Snapshot
+
+INDEX = Path(".dvc/tmp/snapshots.db")
+_TABLE = """CREATE TABLE IF NOT EXISTS snapshots
+(reader TEXT, commit_id TEXT, key TEXT, results TEXT, content TEXT,
+PRIMARY KEY (reader, commit_id))"""
+
+
+def read(repository: Repository, commits: Sequence[str]) -> Iterator[tuple[str, Snapshot]]:
+    """The commits and their snapshots; those that cannot be read are left out."""
+    with closing(_open(repository.folder)) as index:
+        _add(index, repository, commits)
+        rows = index.execute(
+            "SELECT commit_id, content FROM snapshots WHERE reader = ?", (_reader(),)
+        )
+        known = dict(rows.fetchall())
+    for commit in commits:
+        if content := known.get(commit):
+            yield commit, Snapshot(**json.loads(content))
+
+
+def holding(repository: Repository, commits: Sequence[str], snapshot: Snapshot) -> list[str]:
+    """Those of the commits that hold exactly this snapshot and these results."""
+    with closing(_open(repository.folder)) as index:
+        _add(index, repository, commits)
+        rows = index.execute(
+            "SELECT commit_id FROM snapshots WHERE reader = ? AND key = ? AND results = ?",
+            (_reader(), snapshot.key, snapshot.results),
+        )
+        found = {commit for (commit,) in rows}
+    return [commit for commit in commits if commit in found]
+
+
+def _add(index: sqlite3.Connection, repository: Repository, commits: Sequence[str]) -> None:
+    reader = _reader()
+    rows = index.execute("SELECT commit_id FROM snapshots WHERE reader = ?", (reader,))
+    known = {commit for (commit,) in rows}
+    for commit in commits:
+        if commit not in known and (found := _at(repository, commit)):
+            row = (reader, commit, found.key, found.results, json.dumps(asdict(found)))
+            index.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)", row)
+    with suppress(sqlite3.Error):  # a full disk or a locked file: it is read again next time
+        index.commit()
+
+
+def _at(repository: Repository, commit: str) -> Snapshot | None:
+    try:
+        return snapshots.for_run(snapshots.load(lambda path: repository.read(commit, path)))
+    except PipelineError:
+        return None
+
+
+def _open(folder: Path) -> sqlite3.Connection:
+    """The index, or an empty one in memory where there can be none."""
+    for path in (folder / INDEX, Path(":memory:")):
+        with suppress(sqlite3.Error):
+            index = sqlite3.connect(path, timeout=10)
+            index.execute(_TABLE)
+            return index
+    raise PipelineError("Python's sqlite3 does not work")
+
+
+@cache
+def _reader() -> str:
+    """A hash of the code that reads a snapshot: what another version has read is not taken."""
+    return md5(
+        b"".join(Path(str(one.__file__)).read_bytes() for one in (snapshots, inputs, params))
+    )
