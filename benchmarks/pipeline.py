@@ -29,7 +29,7 @@ def measure(quick: bool) -> dict[str, Any]:
     with project.make(tiny=True) as sandbox:
         sandbox.dvc("repro")
         sandbox.commit("results")
-        raw["growth"] = growth(sandbox, (3,) if quick else (10, 50, 200), 1 if quick else 5)
+        raw["growth"] = growth(sandbox, (3,) if quick else (10, 100, 1000), 1 if quick else 5)
     with project.make(tiny=True) as sandbox:
         sandbox.dvc("repro")
         sandbox.commit("results")
