@@ -1,7 +1,7 @@
 """The versions of the packages that compute: packages.yaml, which requirements.lock says.
 
 A stage lists those that it imports as its parameters in dvc.yaml, so that an upgrade reruns it. The
-lock holds one version of each for all versions of Python: bytes shall not hang on that.
+lock holds one version of each for all versions of Python: bytes shall not depend on that.
 """
 
 import re
