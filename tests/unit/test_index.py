@@ -10,18 +10,10 @@ import pytest
 
 from mnist_vae.experiments import index
 from mnist_vae.experiments.repository import Repository
-from tests.support.git import git
+from tests.support.git import commit, git
 
 PIPELINE = "stages: {a: {cmd: run, params: [seed]}}"
 LOCK = "stages: {a: {cmd: run, params: {params.yaml: {seed: SEED}}, outs: [{path: b, md5: SEED}]}}"
-
-
-def commit(folder: Path, **files: str) -> str:
-    for name, content in files.items():
-        (folder / name.replace("_", ".")).write_text(content)
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "one")
-    return git(folder, "rev-parse", "HEAD")
 
 
 @pytest.fixture

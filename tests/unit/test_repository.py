@@ -9,15 +9,7 @@ import pytest
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import origins
 from mnist_vae.experiments.repository import Repository
-from tests.support.git import git
-
-
-def commit(folder: Path, **files: str) -> str:
-    for name, content in files.items():
-        (folder / name.replace("_", ".")).write_text(content)
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "one")
-    return git(folder, "rev-parse", "HEAD")
+from tests.support.git import commit, git
 
 
 @pytest.fixture
