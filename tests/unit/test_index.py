@@ -62,6 +62,14 @@ def test_a_damaged_index_is_none(folder: Path, commits: list[str], content: byte
     assert len(seeds(folder, commits)) == 3
 
 
+def test_one_that_another_process_holds_is_not_waited_for_long(
+    folder: Path, commits: list[str]
+) -> None:
+    with closing(sqlite3.connect(folder / index.INDEX)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert len(seeds(folder, commits)) == 3
+
+
 def test_without_a_place_for_it_commits_are_read_each_time(
     folder: Path, commits: list[str]
 ) -> None:

@@ -69,11 +69,12 @@ def _at(repository: Repository, commit: str) -> Snapshot | None:
 
 
 def _open(folder: Path) -> sqlite3.Connection:
-    """The index, or an empty one in memory where there can be none."""
+    """The index, ours until it is closed, or an empty one in memory where there can be none."""
     for path in (folder / INDEX, Path(":memory:")):
         with suppress(sqlite3.Error):
-            index = sqlite3.connect(path, timeout=10)
+            index = sqlite3.connect(path, timeout=5)
             index.execute(_TABLE)
+            index.execute("BEGIN IMMEDIATE")  # may it be written, and is nobody else about to?
             return index
     raise PipelineError("Python's sqlite3 does not work")
 
