@@ -6,7 +6,7 @@ They are kept in .dvc/tmp, in a file that may be deleted at any time.
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -26,8 +26,7 @@ PRIMARY KEY (reader, commit_id))"""
 
 def read(repository: Repository, commits: Sequence[str]) -> Iterator[tuple[str, Snapshot]]:
     """The commits and their snapshots; those that cannot be read are left out."""
-    with closing(_open(repository.folder)) as index:
-        _add(index, repository, commits)
+    with closing(_filled(repository, commits)) as index:
         rows = index.execute(
             "SELECT commit_id, content FROM snapshots WHERE reader = ?", (_reader(),)
         )
@@ -39,8 +38,7 @@ def read(repository: Repository, commits: Sequence[str]) -> Iterator[tuple[str, 
 
 def holding(repository: Repository, commits: Sequence[str], snapshot: Snapshot) -> list[str]:
     """Those of the commits that hold exactly this snapshot and these results."""
-    with closing(_open(repository.folder)) as index:
-        _add(index, repository, commits)
+    with closing(_filled(repository, commits)) as index:
         rows = index.execute(
             "SELECT commit_id FROM snapshots WHERE reader = ? AND key = ? AND results = ?",
             (_reader(), snapshot.key, snapshot.results),
@@ -49,16 +47,31 @@ def holding(repository: Repository, commits: Sequence[str], snapshot: Snapshot) 
     return [commit for commit in commits if commit in found]
 
 
-def _add(index: sqlite3.Connection, repository: Repository, commits: Sequence[str]) -> None:
+def _filled(repository: Repository, commits: Sequence[str]) -> sqlite3.Connection:
+    """The index with these commits in it, or one in memory where there can be none."""
+    try:
+        return _fill(sqlite3.connect(repository.folder / INDEX, timeout=5), repository, commits)
+    except sqlite3.Error:  # no folder, a full disk, damaged, in use by another process
+        return _fill(sqlite3.connect(":memory:"), repository, commits)
+
+
+def _fill(
+    index: sqlite3.Connection, repository: Repository, commits: Sequence[str]
+) -> sqlite3.Connection:
     reader = _reader()
-    rows = index.execute("SELECT commit_id FROM snapshots WHERE reader = ?", (reader,))
-    known = {commit for (commit,) in rows}
-    for commit in commits:
-        if commit not in known and (found := _at(repository, commit)):
-            row = (reader, commit, found.key, found.results, json.dumps(asdict(found)))
-            index.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)", row)
-    with suppress(sqlite3.Error):  # a full disk or a locked file: it is read again next time
+    try:
+        index.execute(_TABLE)
+        rows = index.execute("SELECT commit_id FROM snapshots WHERE reader = ?", (reader,))
+        known = {commit for (commit,) in rows}
+        for commit in commits:
+            if commit not in known and (found := _at(repository, commit)):
+                row = (reader, commit, found.key, found.results, json.dumps(asdict(found)))
+                index.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)", row)
         index.commit()
+    except sqlite3.Error:
+        index.close()
+        raise
+    return index
 
 
 def _at(repository: Repository, commit: str) -> Snapshot | None:
@@ -66,17 +79,6 @@ def _at(repository: Repository, commit: str) -> Snapshot | None:
         return snapshots.for_run(snapshots.load(lambda path: repository.read(commit, path)))
     except PipelineError:
         return None
-
-
-def _open(folder: Path) -> sqlite3.Connection:
-    """The index, ours until it is closed, or an empty one in memory where there can be none."""
-    for path in (folder / INDEX, Path(":memory:")):
-        with suppress(sqlite3.Error):
-            index = sqlite3.connect(path, timeout=5)
-            index.execute(_TABLE)
-            index.execute("BEGIN IMMEDIATE")  # may it be written, and is nobody else about to?
-            return index
-    raise PipelineError("Python's sqlite3 does not work")
 
 
 @cache
