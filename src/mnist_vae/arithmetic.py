@@ -52,16 +52,16 @@ def portable() -> bool:
 
 def possible() -> bool:
     """Can this machine? It takes an x86-64 CPU with AVX2 and FMA, under Linux."""
-    return platform.machine() == "x86_64" and {"avx2", "fma"} <= set(_cpu("flags").split())
+    return platform.machine() == "x86_64" and {"avx2", "fma"} <= set(cpu("flags").split())
 
 
 def by_intel() -> bool:
     """Is the CPU one of Intel's?"""
-    return _cpu("vendor_id") == "GenuineIntel"
+    return cpu("vendor_id") == "GenuineIntel"
 
 
-def _cpu(name: str) -> str:
-    """What Linux says of the first CPU; empty if nothing."""
+def cpu(name: str) -> str:
+    """What Linux says of the first CPU under that name in /proc/cpuinfo; empty if nothing."""
     listed = Path("/proc/cpuinfo")
     for line in listed.read_text().splitlines() if listed.exists() else []:
         key, _, value = line.partition(":")

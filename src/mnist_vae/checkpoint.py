@@ -26,6 +26,7 @@ from mnist_vae.arrays import read_arrays, write_arrays
 from mnist_vae.errors import PipelineError
 
 FOLDER = ".checkpoints"
+PLACE = "MNIST_VAE_CHECKPOINTS"  # environment variable: another folder, that outlives this machine
 INTERVAL = "MNIST_VAE_CHECKPOINT_SECONDS"  # environment variable; 30 if it is not set
 
 
@@ -35,13 +36,15 @@ def path_for(
     """Where the checkpoint of a stage's parameters, code and data (`digests`) and torch belongs.
 
     The name is a hash of all that determines the outputs: a checkpoint of anything else is never
-    found. In a temporary workspace of `dvc exp run` it stands in the main repository.
+    found. It stands in the folder MNIST_VAE_CHECKPOINTS, or else in the main repository, also of a
+    temporary workspace of `dvc exp run`.
     """
     digest = hashlib.sha256(f"{params} {torch.__version__} {device.type}".encode())
     for file in sorted(digests):
         digest.update(f"{file} {digests[file]} ".encode())
-    root = Path(os.environ.get("DVC_ROOT", "."))
-    return root / FOLDER / f"{stage}-{digest.hexdigest()[:32]}.safetensors"
+    ours = Path(os.environ.get("DVC_ROOT", ".")) / FOLDER
+    folder = Path(os.environ.get(PLACE) or ours)
+    return folder / f"{stage}-{digest.hexdigest()[:32]}.safetensors"
 
 
 def interval() -> float:

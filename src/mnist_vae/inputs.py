@@ -30,10 +30,7 @@ class Inputs:
 
     def __init__(self, stage: str) -> None:
         self.stage = stage
-        try:
-            stages = params.parse(PIPELINE.read_bytes(), str(PIPELINE))["stages"]
-        except FileNotFoundError:
-            raise PipelineError(f"{PIPELINE} does not exist; run from the project's root") from None
+        stages = params.held(PIPELINE, _text(PIPELINE))["stages"]
         if stage not in stages:
             raise PipelineError(f"there is no stage {stage}; dvc.yaml has {', '.join(stages)}")
         self._deps = [Path(name) for name in stages[stage]["deps"]]
@@ -41,7 +38,7 @@ class Inputs:
         self.digests = {file: _digest(file) for file in self._marks}
         keys_of = listed(stages[stage].get("params", []))
         self._texts = {file: _text(file) for file in (params.PARAMS, *keys_of)}
-        held = {file: _held(file, text) for file, text in self._texts.items()}
+        held = {file: params.held(file, text) for file, text in self._texts.items()}
         self._values = params.checked(held[params.PARAMS])
         self._noted = {file: _noted(file, held[file], keys) for file, keys in keys_of.items()}
         packages.refuse(self._noted.get(packages.PACKAGES, {}))
@@ -114,12 +111,6 @@ def listed(entries: list[Any]) -> dict[Path, list[str] | None]:
         else:
             found |= {Path(file): keys for file, keys in entry.items()}
     return found
-
-
-def _held(file: Path, text: bytes | None) -> dict[str, Any]:
-    if text is None:
-        raise PipelineError(f"{file} does not exist; run from the project's root")
-    return params.parse(text, str(file))
 
 
 def _noted(file: Path, values: dict[str, Any], keys: list[str] | None) -> dict[str, Any]:

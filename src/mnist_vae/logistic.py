@@ -32,7 +32,7 @@ def _parts(x: Tensor) -> list[Tensor]:
     if not x.is_cpu or torch.compiler.is_compiling():
         return [x]
     end, cuts = x.numel(), []
-    while -(-end // (threads := _threads(end))) % VECTOR and threads > 1:
+    while (threads := _threads(end)) > 1 and -(-end // threads) % VECTOR:
         end -= end % (threads * VECTOR)
         cuts.append(end)
     return list(x.reshape(-1).tensor_split(cuts[::-1])) if cuts else [x]

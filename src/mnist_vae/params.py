@@ -33,17 +33,20 @@ def select(kind: type[T], values: Mapping[str, Any]) -> T:
 
 def check(path: Path = PARAMS, schema: Path = SCHEMA) -> dict[str, Any]:
     """Return all keys and values of params.yaml; PipelineError as `load`."""
-    try:
-        values = parse(path.read_bytes(), str(path))
-    except FileNotFoundError:
-        raise PipelineError(f"{path} does not exist; run from the project's root") from None
-    return checked(values, path, schema)
+    return checked(held(path, path.read_bytes() if path.exists() else None), path, schema)
 
 
 def checked(values: dict[str, Any], path: Path = PARAMS, schema: Path = SCHEMA) -> dict[str, Any]:
     """The keys and values of a parsed params.yaml, if no mistake is in them."""
     refusals.refuse(values, str(path), schema)
     return values
+
+
+def held(path: Path, content: bytes | None) -> dict[str, Any]:
+    """Keys and values of one of the project's YAML files (None: there is none), as `parse`."""
+    if content is None:
+        raise PipelineError(f"{path} does not exist; run from the project's root")
+    return parse(content, str(path))
 
 
 def parse(content: bytes, name: str) -> dict[str, Any]:

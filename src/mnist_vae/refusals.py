@@ -50,11 +50,18 @@ def refuse(values: Mapping[str, Any], name: str, schema: Path) -> None:
     for key in known:
         if key not in values:
             raise PipelineError(f"{name}: {key} is missing; it must be {_allowed(known[key])}")
-        if not _Validator(known[key]).is_valid(values[key]):
+        if not _fits(values[key], known[key]):
             shown, allowed = _shown(values[key]), _allowed(known[key])
             raise PipelineError(f"{name}: {key} is {shown}; it must be {allowed}")
     if problem := _conflict(values):
         raise PipelineError(f"{name}: {problem}")
+
+
+def _fits(value: object, rule: Mapping[str, Any]) -> bool:
+    try:
+        return bool(_Validator(rule).is_valid(value))
+    except ValueError:  # it writes the value out, and Python no number of thousands of digits
+        return False
 
 
 def _conflict(values: Mapping[str, Any]) -> str:
@@ -93,7 +100,10 @@ def _conflict(values: Mapping[str, Any]) -> str:
 
 def _shown(value: object) -> str:
     """The value on one line of limited length."""
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # as above
+        text = "a number that is too long to show"
     return text if len(text) <= 80 else text[:77] + "..."
 
 

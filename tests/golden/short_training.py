@@ -39,16 +39,12 @@ PARAMS = replace(
 
 def environment() -> dict[str, str]:
     """What the last bits depend on."""
-    listed = Path("/proc/cpuinfo")
-    lines = reversed(listed.read_text().splitlines() if listed.exists() else [])
-    cpu = {
-        name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)
-    }
     kind = ("model name", "cpu family", "model", "stepping", "cache size")  # oneDNN looks at these
+    cpu = [value for name in kind if (value := arithmetic.cpu(name))]
     return {
         "torch": torch.__version__,
         "machine": platform.machine(),
-        "cpu": ", ".join(cpu[name] for name in kind if name in cpu) or platform.processor(),
+        "cpu": ", ".join(cpu) or platform.processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "threads": str(torch.get_num_threads()),
     }

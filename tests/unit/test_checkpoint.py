@@ -98,6 +98,19 @@ def test_an_interval_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, gi
         checkpoint.interval()
 
 
+def test_checkpoints_stand_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def where() -> Path:
+        return checkpoint.path_for("train", {}, [], torch.device("cpu")).parent
+
+    monkeypatch.setenv("DVC_ROOT", "/project")
+    monkeypatch.setenv(checkpoint.PLACE, "")
+    assert where() == Path("/project/.checkpoints")
+    monkeypatch.setenv(checkpoint.PLACE, str(tmp_path))
+    assert where() == tmp_path
+
+
 def test_a_stop_without_a_checkpoint_promises_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnist_vae import arithmetic
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments.repository import Repository
 from mnist_vae.reproduce import Rerun
@@ -62,9 +63,4 @@ def record(store: Store, run: "Run", rerun: Rerun) -> None:
 
 def cpu() -> str:
     """The type of this machine's CPU, for people."""
-    listed = Path("/proc/cpuinfo")
-    lines = listed.read_text().splitlines() if listed.exists() else []
-    for line in lines:
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return arithmetic.cpu("model name") or platform.processor() or platform.machine()
