@@ -10,36 +10,37 @@ EXACTLY = --quiet --no-deps --require-hashes -r
 INSTALL = { command -v uv >/dev/null && \
   uv pip install --compile-bytecode --python $(1)/bin/python $(EXACTLY) $(2); } || \
   $(1)/bin/python -m pip install --disable-pip-version-check $(EXACTLY) $(2)
-VAE := PYTHONPATH=src .venv/bin/python -m mnist_vae
+LINK = --quiet --no-index --no-deps --no-build-isolation --editable .
+VAE := .venv/bin/vae
 
 .PHONY: repro test benchmark lint lock benchmark-lock rebuild run-of champion reproduce verify
 
-repro: .venv/installed  ## the environment, then the whole pipeline
+repro: $(VAE)  ## the environment, then the whole pipeline
 	dvc repro
 	@$(VAE) changes || true  # says whether the bytes are those of the commit, if that has any
 
-test: .venv/installed lint  ## the environment, then lint, types and all tests
+test: $(VAE) lint  ## the environment, then lint, types and all tests
 	python -m pytest -n auto --dist loadfile
 
-benchmark: .venv/installed .venv-benchmark/installed  ## measure PARTS (or all) and write docs/performance.md
+benchmark: $(VAE) .venv-benchmark/installed  ## measure PARTS (or all) and write docs/performance.md
 	PYTHONPATH=src python -m benchmarks $(PARTS) $(if $(QUICK),--quick)
 
-rebuild: .venv/installed  ## the MLflow store again, from Git and DVC; PRUNE=1: at once without the runs of no experiment
+rebuild: $(VAE)  ## the MLflow store again, from Git and DVC; PRUNE=1: at once without the runs of no experiment
 	$(VAE) rebuild $(if $(PRUNE),--prune)
 
-run-of: .venv/installed  ## the MLflow run of EXP (experiment or revision), or of the workspace
+run-of: $(VAE)  ## the MLflow run of EXP (experiment or revision), or of the workspace
 	$(VAE) run-of $(EXP)
 
-champion: .venv/installed  ## register the best model by METRIC, e.g. greyscale/validation_elbo
+champion: $(VAE)  ## register the best model by METRIC, e.g. greyscale/validation_elbo
 	$(VAE) champion --metric $(METRIC)
 
-reproduce: .venv/installed  ## run RUN (an MLflow run, experiment or revision) again, in its own environment
+reproduce: $(VAE)  ## run RUN (an MLflow run, experiment or revision) again, in its own environment
 	$(VAE) reproduce $(RUN) $(if $(RECORD),--record)
 
-verify: .venv/installed  ## run EXP (or HEAD) from nothing; are the bytes those of its dvc.lock?
+verify: $(VAE)  ## run EXP (or HEAD) from nothing; are the bytes those of its dvc.lock?
 	$(VAE) verify $(EXP)
 
-lint: .venv/installed
+lint: $(VAE)
 	ruff format --check .
 	ruff check .
 	mypy
@@ -52,6 +53,11 @@ lint: .venv/installed
 	$(call INSTALL,.venv,requirements.lock)
 	@touch $@
 
+# The command `vae`: the checkout's code, not a copy.
+$(VAE): .venv/installed
+	{ command -v uv >/dev/null && uv pip install --python .venv/bin/python $(LINK); } || \
+	  .venv/bin/python -m pip install --disable-pip-version-check $(LINK)
+
 # What only the benchmarks compare with, in an environment of its own.
 .venv-benchmark/installed: benchmarks/requirements.lock
 	$(PYTHON) -m venv --clear .venv-benchmark
@@ -61,7 +67,7 @@ lint: .venv/installed
 lock:  ## after a change of pyproject.toml's dependencies
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
 	  --python-version 3.11 --group dev pyproject.toml --output-file requirements.lock
-	$(VAE) packages
+	PYTHONPATH=src python -m mnist_vae packages
 
 benchmark-lock:  ## after a change of benchmarks/requirements.in
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \

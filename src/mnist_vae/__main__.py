@@ -1,75 +1,120 @@
-"""Commands about the pipeline's experiments: `python -m mnist_vae --help`."""
+"""The command `vae`: what DVC and MLflow lack. `vae --help` lists it."""
 
 import argparse
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_vae.errors import run
+from mnist_vae import errors
+from mnist_vae.experiments.repository import root
+from mnist_vae.sweep import commands as sweep
 
 if TYPE_CHECKING:
     from mnist_vae.experiments.compare import Verdict
 
 
 def main() -> None:
+    arguments = _parser().parse_args()
+    if arguments.command != "sweep":
+        os.chdir(root())  # so that it is the same from every folder
+    arguments.function(arguments)
+
+
+def program() -> None:
+    """The installed command's entry point."""
+    errors.run(main)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m mnist_vae", description="The pipeline's experiments in MLflow."
+        prog="vae",
+        description="The pipeline's experiments in MLflow, run again, and on a cluster.",
+        epilog="exit status: 0; 1 with one line that says what is wrong; 2 for wrong arguments",
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    rebuild = commands.add_parser(
-        "rebuild", help="make the MLflow store show exactly the experiments of Git and DVC"
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    def command(
+        name: str, function: Callable[[argparse.Namespace], None], says: str, example: str
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name, help=says, description=says, epilog=f"example: vae {name} {example}"
+        )
+        added.set_defaults(function=function)
+        return added
+
+    rebuild = command(
+        "rebuild",
+        _rebuild,
+        "make the MLflow store show exactly the experiments of Git and DVC",
+        "--prune",
     )
     rebuild.add_argument(
         "--prune",
         action="store_true",
         help="remove runs of no experiment in this clone: of any age, and on a server, too",
     )
-    run_of = commands.add_parser("run-of", help="the MLflow run of an experiment")
+    run_of = command("run-of", _run_of, "the MLflow run of an experiment", "latent_dim-16")
     run_of.add_argument("name", nargs="?", help="experiment or revision; else the workspace")
-    champion = commands.add_parser(
-        "champion", help="register the best model and give it the alias `champion`"
+    champion = command(
+        "champion",
+        _champion,
+        "register the best model and give it the alias `champion`",
+        "--metric greyscale/validation_elbo",
     )
     champion.add_argument("--metric", required=True, help="for example greyscale/validation_elbo")
-    reproduce = commands.add_parser(
+    reproduce = command(
         "reproduce",
-        help="run an MLflow run, experiment or commit again, from nothing and in its own "
+        _reproduce,
+        "run an MLflow run, experiment or commit again, from nothing and in its own "
         "environment: identical, within tolerance (exit status 0), or different (1)",
+        "HEAD~1 --record",
     )
     reproduce.add_argument("name", help="id of an MLflow run, experiment, or revision")
     reproduce.add_argument("--record", action="store_true", help="note the verdict in MLflow")
-    verify = commands.add_parser(
-        "verify", help="the same; exit status 0 only if all outputs are those of its dvc.lock"
+    verify = command(
+        "verify",
+        _verify,
+        "the same; exit status 0 only if all outputs are those of its dvc.lock",
+        "HEAD",
     )
     verify.add_argument("name", nargs="?", default="HEAD", help="experiment or revision; else HEAD")
-    commands.add_parser(
-        "changes", help="are the outputs in the workspace those of the last commit, byte for byte?"
+    command(
+        "changes",
+        _changes,
+        "are the outputs in the workspace those of the last commit, byte for byte?",
+        "",
     )
-    commands.add_parser(
-        "packages", help="set the versions in packages.yaml to those of requirements.lock"
+    command(
+        "packages",
+        _packages,
+        "set the versions in packages.yaml to those of requirements.lock (`make lock`)",
+        "",
     )
-    plane = commands.add_parser(
-        "rate-distortion", help="plot experiments by rate and distortion, and print them as a table"
+    plane = command(
+        "rate-distortion",
+        _rate_distortion,
+        "plot experiments by rate and distortion, and print them as a table",
+        "--protocol greyscale",
     )
     plane.add_argument("names", nargs="*", help="experiments or revisions; else all experiments")
     plane.add_argument("--protocol", choices=("greyscale", "binarized"), required=True)
     plane.add_argument("--output", type=_png, default=Path("rate_distortion.png"))
-    arguments = parser.parse_args()
-    {
-        "rebuild": _rebuild,
-        "run-of": _run_of,
-        "champion": _champion,
-        "reproduce": _reproduce,
-        "verify": _verify,
-        "changes": _changes,
-        "packages": _packages,
-        "rate-distortion": _rate_distortion,
-    }[arguments.command](arguments)
+    sweep.add(
+        commands.add_parser(
+            "sweep",
+            help="many experiments, on whichever machines a scheduler gives",
+            description="Many experiments, on whichever machines a scheduler gives.",
+        )
+    )
+    return parser
 
 
 def _png(name: str) -> Path:
     if not name.endswith(".png"):
         raise argparse.ArgumentTypeError(f"{name}: the picture is a PNG, so its name ends in .png")
-    return Path(name)
+    return Path(name).resolve()
 
 
 def _rebuild(arguments: argparse.Namespace) -> None:
@@ -165,4 +210,4 @@ def _rate_distortion(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    program()

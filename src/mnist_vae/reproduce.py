@@ -6,9 +6,7 @@ without a cache.
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -21,6 +19,7 @@ from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.compare import Verdict
 from mnist_vae.experiments.repository import Repository
 from mnist_vae.experiments.snapshot import Snapshot
+from mnist_vae.programs import run, settings
 
 RAW = Path("data/raw")
 LOCK = "requirements.lock"
@@ -58,14 +57,15 @@ def reproduce(root: Path, revision: str, folder: Path | None = None) -> Rerun:
         programs = _programs(root, repository.read(commit, LOCK))
         with tempfile.TemporaryDirectory(prefix="reproduce-", dir=folder) as name:
             whole, top = Path(name) / "project", repository.git("rev-parse", "--show-toplevel")
-            _run(["git", "clone", "--quiet", "--no-checkout", top, str(whole)], root)
-            _run(["git", "fetch", "--quiet", top, commit], whole)
-            _run(["git", "checkout", "--quiet", "--detach", commit], whole)
+            run(["git", "clone", "--quiet", "--no-checkout", top, str(whole)], root)
+            run(["git", "fetch", "--quiet", top, commit], whole)
+            run(["git", "checkout", "--quiet", "--detach", commit], whole)
             clone = whole / repository.prefix
             read = snapshots.workspace(clone)
             stages = dict.fromkeys(snapshots.producers(read).values())
-            settings = _settings(root, programs)
-            _run(["dvc", "repro", "--force", "--no-run-cache", *stages], clone, settings)
+            env = _settings(root, programs)
+            whole_run = ("--force", "--no-run-cache")
+            run(["dvc", "repro", *whole_run, *stages], clone, env, shown=True)
             verdict = compare.compare(repository, commit, committed, snapshots.load(read), clone)
             noted = [json.loads(file.read_text()) for file in (clone / TRAINED).glob("*.json")]
             return Rerun(committed, verdict, noted[0] if noted else {})
@@ -104,13 +104,13 @@ def _programs(root: Path, lock: bytes | None) -> Path:
 def _make(folder: Path) -> None:
     """Install a lock into a folder, with uv if there is one."""
     python, lock = str(folder / "bin/python"), str(folder / LOCK)
-    _run([sys.executable, "-m", "venv", str(folder)], folder)
+    run([sys.executable, "-m", "venv", str(folder)], folder)
     exactly = ["--quiet", "--no-deps", "--require-hashes", "-r", lock]
     install = [python, "-m", "pip", "install", "--disable-pip-version-check", *exactly]
     if shutil.which("uv"):
         install = ["uv", "pip", "install", "--compile-bytecode", "--python", python, *exactly]
     try:
-        _run(install, folder)
+        run(install, folder)
     except PipelineError as error:
         version = ".".join(map(str, sys.version_info[:3]))
         raise PipelineError(
@@ -119,29 +119,8 @@ def _make(folder: Path) -> None:
 
 
 def _settings(root: Path, programs: Path) -> dict[str, str]:
-    """Our environment variables, less what DVC sets for a stage, and without the live view."""
-    of_a_stage = ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_")
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(of_a_stage)}
-    ours["PATH"] = f"{programs}{os.pathsep}{ours.get('PATH', '')}"
-    ours["MNIST_VAE_LIVE"] = "off"
-    mirror = ours.get("MNIST_MIRROR", "")
-    if mirror and "://" not in mirror:  # the clone is elsewhere
-        ours["MNIST_MIRROR"] = str(Path(mirror).resolve())
+    """Without the live view, and with this project's own MNIST if no other source is named."""
+    ours = settings(programs, MNIST_VAE_LIVE="off")
     if (root / RAW).is_dir():
         ours.setdefault("MNIST_MIRROR", str((root / RAW).resolve()))
     return ours
-
-
-def _run(command: list[str], cwd: Path, env: dict[str, str] | None = None) -> None:
-    """Run a program; only the pipeline prints to the terminal."""
-    pipeline = command[:2] == ["dvc", "repro"]
-    if env and (program := shutil.which(command[0], path=env["PATH"])):
-        command = [program, *command[1:]]
-    done = subprocess.run(
-        command, cwd=cwd, env=env, text=True, check=False, capture_output=not pipeline
-    )
-    if done.returncode:
-        lines = (done.stderr or "").strip().splitlines()
-        detail = f": {lines[-1]}" if lines else ""
-        name = Path(command[0]).name
-        raise PipelineError(f"`{name} {command[1]}` failed in the rerun{detail}")

@@ -119,6 +119,14 @@ class Repository:
         """The full hash of a revision's commit; empty if there is none."""
         return self.git("rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}")
 
+    def edited(self) -> list[str]:
+        """Tracked files that differ from HEAD."""
+        return self._lines("diff", "--name-only", "--relative", "HEAD", "--")
+
+    def on_remote(self, commit: str, remote: str) -> bool:
+        """Does a Git remote have the commit, as far as this clone knows?"""
+        return not self._lines("rev-list", "-1", commit, "--not", f"--remotes={remote}")
+
     def branch(self) -> str:
         """The current branch; empty where HEAD is detached."""
         return self.git("symbolic-ref", "--quiet", "--short", "HEAD")

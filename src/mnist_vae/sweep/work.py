@@ -1,0 +1,167 @@
+"""One point of a sweep, wherever this is called: the unit of work for any scheduler."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from mnist_vae import programs
+from mnist_vae.errors import PipelineError
+from mnist_vae.sweep import clone, plan, remote
+from mnist_vae.sweep.clone import Clone
+from mnist_vae.sweep.plan import Sweep
+
+DONE, FAILED, STOPPED = 0, 1, 75  # 75: EX_TEMPFAIL, try again
+LOG = "log"  # in the sweep's folder: one line for what happened to a point
+CHECKPOINTS = "MNIST_VAE_CHECKPOINTS"
+
+
+class Stopped(Exception):
+    """The scheduler wants its node back."""
+
+
+def work(sweep: Sweep, index: int, project: Path | None) -> int:
+    """Do a point: 0 if it is done or was, 75 if it was stopped and can go on elsewhere, or 1.
+
+    The experiment is run in a clone on this machine's own disk and pushed; `project` is the folder
+    that has the sweep's log and DVC settings, if there is one on this machine. Raises PipelineError
+    only if there is no such point.
+    """
+    point = sweep.point(index)
+    note = _Log(sweep, index, project)
+    try:
+        with _Signals() as signals:
+            if remote.patiently(lambda: remote.held(sweep, point.name)):
+                note("done", "it was on the remote already")
+                return DONE
+            with clone.taken(sweep, project) as ours:
+                note("started")
+                note(*_do(sweep, index, ours, signals))
+        return DONE
+    except Stopped as stopped:
+        note("stopped", str(stopped))
+        return STOPPED
+    except (PipelineError, OSError) as error:
+        note("failed", " ".join(str(error).split()))
+        return FAILED
+
+
+def _do(sweep: Sweep, index: int, ours: Clone, signals: "_Signals") -> tuple[str, str]:
+    """Run the experiment and push it; what came of it, and a remark."""
+    point, project = sweep.point(index), ours.project
+    env = _settings(sweep, ours)
+    command = ["dvc", "exp", "run", "--pull", "--allow-missing", "--name", point.name]
+    command += [part for setting in point.settings for part in ("--set-param", setting)]
+    status, said = _watched(command, ours, env, signals)
+    if signals.asked:
+        raise Stopped(f"by {signals.asked}")
+    if status:
+        raise PipelineError(_reason(said))
+    ref = f"{sweep.refs}{point.name}"
+    if not programs.run(["git", "for-each-ref", ref], project):
+        return "same", "it changes nothing, so there is no experiment"
+    first = remote.push(sweep, point.name, project, env)
+    return "done", "" if first else "another task was quicker"
+
+
+def _settings(sweep: Sweep, ours: Clone) -> dict[str, str]:
+    """For DVC and its stages; without a server for MLflow, the experiment's run is made later."""
+    env = programs.settings(Path(sys.executable).parent)
+    env.setdefault(CHECKPOINTS, sweep.checkpoints)
+    env["DVC_SITE_CACHE_DIR"] = str(ours.site)
+    env["PYTHONUNBUFFERED"] = "1"
+    if not env.get("MLFLOW_TRACKING_URI"):
+        env |= {"MNIST_VAE_LIVE": "off", "MNIST_VAE_TRACK": "off"}
+    return env
+
+
+def _watched(
+    command: list[str], ours: Clone, env: dict[str, str], signals: "_Signals"
+) -> tuple[int, list[str]]:
+    """Run DVC and show what it and its stages print, until all of them have ended.
+
+    They hold the clone's lock as well: should we be killed, no other task may take it before they
+    are gone.
+    """
+    child = subprocess.Popen(
+        command,
+        cwd=ours.project,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        pass_fds=(ours.lock.fileno(),),
+    )
+    signals.passed_on_to(child.pid)
+    said: list[str] = []
+    for line in child.stdout or ():
+        print(line, end="", flush=True)
+        said = [*said[-50:], line.strip()]
+    status = child.wait()
+    signals.passed_on_to(None)
+    return status, said
+
+
+def _reason(said: list[str]) -> str:
+    """What a failed run has said of it, in one line."""
+    ours = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+    dvcs = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR: ")]
+    return (ours[-1:] or dvcs[:1] or [line for line in said if line][-1:] or ["no reason given"])[0]
+
+
+class _Signals:
+    """SIGTERM and SIGINT become a Ctrl-C for DVC's process group: training leaves a checkpoint."""
+
+    def __init__(self) -> None:
+        self.asked = ""
+        self._group: int | None = None
+
+    def __enter__(self) -> "_Signals":
+        self._before = {
+            number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def passed_on_to(self, group: int | None) -> None:
+        self._group = group
+        if group and self.asked:
+            self._interrupt(group)
+
+    def _ask(self, number: int, _: FrameType | None) -> None:
+        self.asked = signal.Signals(number).name
+        if self._group is None:  # there is nothing yet, or no longer, that could go on
+            raise Stopped(f"by {self.asked}")
+        self._interrupt(self._group)
+
+    def _interrupt(self, group: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGINT)
+
+
+class _Log:
+    """Appends to the sweep's log, if that is on this machine, and prints."""
+
+    def __init__(self, sweep: Sweep, index: int, project: Path | None) -> None:
+        self._index, self._name = index, sweep.point(index).name
+        self._file = plan.folder_of(project, sweep.name) / LOG if project else None
+
+    def __call__(self, state: str, detail: str = "") -> None:
+        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        node = os.environ.get("SLURMD_NODENAME") or os.uname().nodename
+        words = [now, str(self._index), self._name, node, state, detail]
+        line = "\t".join(words) + "\n"
+        print(line, end="", flush=True)
+        if self._file:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with self._file.open("a", encoding="utf-8") as log:
+                log.write(line)

@@ -1,0 +1,110 @@
+"""A SLURM cluster of two nodes of one CPU each, on this host and on ports of its own."""
+
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from tests.support.sandbox import free_port, wait_for
+
+PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged")
+NODES = ("n1", "n2")
+CONFIGURATION = """ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[0]}
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=cred_expire=5
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SchedulerParameters=sched_min_interval=0,batch_sched_delay=0
+MpiDefault=none
+SwitchType=switch/none
+JobRequeue=1
+KillWait=20
+MinJobAge=10
+SlurmdTimeout=10
+ReturnToService=2
+StateSaveLocation={folder}/ctld
+SlurmdSpoolDir={folder}/%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.%n.log
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1 RealMemory=1
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1 RealMemory=1
+PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def missing() -> str:
+    """Why there can be no cluster here; empty if there can."""
+    if os.getuid() != 0:
+        return "a SLURM cluster of one host takes root"
+    absent = [name for name in PROGRAMS if not shutil.which(name)]
+    return f"{', '.join(absent)} not installed (Debian: slurm-wlm, munge)" if absent else ""
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[str]:
+    """Start the cluster and yield what SLURM_CONF must be."""
+    for name in ("ctld", *NODES):
+        (folder / name).mkdir(parents=True)
+    conf = folder / "slurm.conf"
+    ports = [free_port() for _ in range(3)]
+    host = platform.node().split(".")[0]
+    conf.write_text(CONFIGURATION.format(host=host, ports=ports, folder=folder))
+    env = os.environ | {"SLURM_CONF": str(conf)}
+    if subprocess.run(["munge", "-n"], capture_output=True).returncode:
+        shutil.chown(_made(Path("/run/munge")), "munge", "munge")
+        subprocess.run(["runuser", "-u", "munge", "--", "munged"], check=True)
+    try:
+        for command in (["slurmctld"], *(["slurmd", "-N", node] for node in NODES)):
+            subprocess.run(command, env=env, check=True)
+        show = ["sinfo", "--noheader", "--Node", "--states=idle", "--format=%N"]
+        wait_for(
+            lambda: len(subprocess.run(show, env=env, capture_output=True).stdout.split()) == 2
+        )
+        yield str(conf)
+    finally:
+        for pid in folder.glob("*.pid"):
+            with suppress(psutil.NoSuchProcess):
+                psutil.Process(int(pid.read_text())).kill()
+        for process in _of(str(conf)):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def lose(folder: Path, conf: str, node: str) -> None:
+    """What a node's loss of power does: its daemon and all that runs there are gone."""
+    psutil.Process(int((folder / f"slurmd.{node}.pid").read_text())).kill()
+    time.sleep(0.2)
+    for process in _of(conf):
+        with suppress(psutil.Error):
+            if process.environ().get("SLURMD_NODENAME") == node or node in process.cmdline():
+                process.kill()
+
+
+def _of(conf: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if (
+                process.environ().get("SLURM_CONF") == conf
+                and "SLURMD_NODENAME" in process.environ()
+            ):
+                found.append(process)
+    return found
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
