@@ -16,6 +16,7 @@ from benchmarks import (
     portable,
     quality,
     report,
+    scaling,
     stages_alone,
 )
 from mnist_vae.errors import PipelineError, run
@@ -25,6 +26,7 @@ PARTS = {
     "epoch": epoch,
     "quality": quality,
     "pipeline": pipeline,
+    "scaling": scaling,
     "stages": stages_alone,
     "evaluation": evaluation,
     "portable": portable,

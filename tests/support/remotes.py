@@ -5,6 +5,10 @@ from pathlib import Path
 
 from tests.support.sandbox import Project
 
+# A point that passes every check and fails, and its experiment's name.
+DIVERGES = "input_lr_scale=100 learning_rate=1 output_lr_scale=100 schedule=constant"
+DIVERGENT = "input_lr_scale-100_learning_rate-1_output_lr_scale-100_schedule-constant"
+
 
 def with_remotes(project: Project, folder: Path) -> Project:
     """Give a project its remotes, and clones of sweeps a place, in the folder."""

@@ -4,7 +4,6 @@ import os
 import platform
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -85,12 +84,13 @@ def cluster(folder: Path) -> Iterator[str]:
 
 def lose(folder: Path, conf: str, node: str) -> None:
     """What a node's loss of power does: its daemon and all that runs there are gone."""
-    psutil.Process(int((folder / f"slurmd.{node}.pid").read_text())).kill()
-    time.sleep(0.2)
-    for process in _of(conf):
-        with suppress(psutil.Error):
-            if process.environ().get("SLURMD_NODENAME") == node or node in process.cmdline():
-                process.kill()
+    there = [one for one in _of(conf) if one.environ().get("SLURMD_NODENAME") == node]
+    above = {one.parent() for one in there} - {None, *there}
+    steps = [one for one in above if one and "slurmstepd" in one.name()]
+    daemon = psutil.Process(int((folder / f"slurmd.{node}.pid").read_text()))
+    for process in (daemon, *steps, *there):  # those first who would report it
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _of(conf: str) -> list[psutil.Process]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.sweep import plan, points, progress
+from mnist_vae.sweep import plan, points, progress, slurm
 from mnist_vae.sweep.plan import Sweep
 from mnist_vae.sweep.points import BASELINE, Point
 from tests.support import settings
@@ -127,6 +127,14 @@ def test_another_file_is_no_sweep(tmp_path: Path, text: str) -> None:
         plan.read(file)
     with pytest.raises(PipelineError, match="there is no sweep file"):
         plan.named(tmp_path, "missing")
+
+
+def test_without_slurm_submitting_says_where_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(PipelineError, match="on a machine of the SLURM cluster"):
+        slurm.submit(tmp_path, a_sweep(Point("seed-1", ("seed=1",))), [0], None)
 
 
 def test_states_of_what_no_scheduler_knows(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def taken(sweep: Sweep, project: Path | None) -> Iterator[Clone]:
             _prepare(whole, sweep)
             folder = whole / sweep.folder
             _configure(folder, project)
+            _refuse_without_remote(folder)
             yield Clone(folder, lock)
             return
 
@@ -114,3 +115,13 @@ def _configure(clone: Path, project: Path | None) -> None:
         for name, remote in theirs["remote"].items():
             settings["remote"][name] = dict(remote)
     local.chmod(0o600)
+
+
+def _refuse_without_remote(clone: Path) -> None:
+    """Results that could not be brought home are not worth their time."""
+    from dvc.config import Config
+
+    if not Config(dvc_dir=str(clone / ".dvc"))["core"].get("remote"):
+        raise PipelineError(
+            "the commit names no DVC remote, and there is no project here whose own settings do"
+        )
