@@ -84,7 +84,7 @@ def cluster(folder: Path) -> Iterator[str]:
 
 def lose(folder: Path, conf: str, node: str) -> None:
     """What a node's loss of power does: its daemon and all that runs there are gone."""
-    there = [one for one in _of(conf) if one.environ().get("SLURMD_NODENAME") == node]
+    there = _of(conf, node)
     above = {one.parent() for one in there} - {None, *there}
     steps = [one for one in above if one and "slurmstepd" in one.name()]
     daemon = psutil.Process(int((folder / f"slurmd.{node}.pid").read_text()))
@@ -93,14 +93,19 @@ def lose(folder: Path, conf: str, node: str) -> None:
             process.kill()
 
 
-def _of(conf: str) -> list[psutil.Process]:
+def back(conf: str, node: str) -> None:
+    """Start a node's daemon again."""
+    subprocess.run(["slurmd", "-N", node], env=os.environ | {"SLURM_CONF": conf}, check=True)
+
+
+def _of(conf: str, node: str = "") -> list[psutil.Process]:
+    """What runs in the cluster's jobs, or in those on a node."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if (
-                process.environ().get("SLURM_CONF") == conf
-                and "SLURMD_NODENAME" in process.environ()
-            ):
+            env = process.environ()
+            where = env.get("SLURMD_NODENAME", "")
+            if env.get("SLURM_CONF") == conf and where and node in ("", where):
                 found.append(process)
     return found
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_vae import programs
+from mnist_vae.errors import PipelineError
 from mnist_vae.experiments.repository import Repository
 from mnist_vae.sweep import plan, remote, slurm
 from mnist_vae.sweep.plan import Sweep
 from mnist_vae.sweep.points import Point
 from mnist_vae.sweep.work import LOG
 
-KINDS = ("done", "running", "queued", "stopped", "failed", "lost", "missing")
+KINDS = ("done", "running", "queued", "stopped", "failed", "lost", "missing", "unknown")
 AGAIN = ("stopped", "failed", "lost", "missing")  # what `retry` submits
 _CHUNK = 200  # refs on one command line
 
@@ -22,7 +23,8 @@ _CHUNK = 200  # refs on one command line
 class State:
     """A point, one of KINDS, and what is known beside that.
 
-    stopped: it can go on; lost: it began and nobody knows its end; missing: it never began.
+    stopped: it can go on; lost: it began and nobody knows its end; missing: it never began;
+    unknown: it is not done, and the scheduler does not answer.
     """
 
     index: int
@@ -34,10 +36,14 @@ class State:
 def states(root: Path, sweep: Sweep, held: Mapping[str, str] | None = None) -> list[State]:
     """The state of each point: as the Git remote, the scheduler and the sweep's log say.
 
-    held: what the remote has, if it has been asked. Raises PipelineError if the remote or the
-    scheduler does not answer.
+    held: what the remote has, if it has been asked. Raises PipelineError if the remote does not
+    answer.
     """
-    jobs = slurm.states(root, sweep)  # first: what ends in the meantime has been pushed
+    jobs, silent = {}, ""
+    try:
+        jobs = slurm.states(root, sweep)  # first: what ends in the meantime has been pushed
+    except PipelineError as error:
+        silent = str(error)
     held = remote.held(sweep) if held is None else held
     ends, log = slurm.ended(root, sweep), _last(root, sweep)
     found = []
@@ -45,6 +51,8 @@ def states(root: Path, sweep: Sweep, held: Mapping[str, str] | None = None) -> l
         event, detail = log.get(index, ("", ""))
         if point.name in held or event == "same":
             state = ("done", held[point.name][:7] if point.name in held else detail)
+        elif silent:
+            state = ("unknown", silent)
         elif index in jobs:
             state = (jobs[index], _epoch(root, sweep, index) if jobs[index] == "running" else "")
         elif event in ("failed", "stopped"):
