@@ -6,5 +6,7 @@ clone    a clone on a node's own disk, for one task at a time
 remote   which points the Git remote holds; an experiment is pushed whole or not
 work     one point, wherever it is called: the unit that any scheduler can run
 slurm    a job array of such units
+ray      or tasks of a Ray cluster
 progress what has become of each point
+commands `vae sweep ...`
 """

@@ -61,13 +61,16 @@ def add(parser: argparse.ArgumentParser) -> None:
             name, function, says, "widths --at-once 20 --slurm --partition=gpu --gres=gpu:1"
         )
         added.add_argument("--at-once", type=int, metavar="N", help="not more than N at a time")
-        added.add_argument(
+        engine = added.add_mutually_exclusive_group(required=name == "submit")
+        engine.add_argument(
             "--slurm",
             nargs=argparse.REMAINDER,
-            required=name == "submit",
             metavar="OPTION",
             help="as SLURM job arrays; all that follows goes to sbatch",
         )
+        engine.add_argument("--ray", metavar="ADDRESS", help="on a Ray cluster; waits for the end")
+        added.add_argument("--num-cpus", type=float, default=1, help="of a task, for Ray")
+        added.add_argument("--num-gpus", type=float, default=0, help="of a task, for Ray")
     status = command("status", _status, "show what has become of each point", "widths")
     status.add_argument("--json", action="store_true", help="for programs")
     command("collect", _collect, "pull what is done, and bring MLflow up to date", "widths")
@@ -106,7 +109,8 @@ def _submit(arguments: argparse.Namespace) -> None:
     from mnist_vae.sweep import slurm
 
     sweep = _sweep(arguments)
-    slurm.write_script(root(), sweep, arguments.slurm)
+    if arguments.slurm is not None:
+        slurm.write_script(root(), sweep, arguments.slurm)
     _send(arguments, sweep, ("missing",))
 
 
@@ -127,10 +131,26 @@ def _send(arguments: argparse.Namespace, sweep: "Sweep", kinds: tuple[str, ...])
     if not wanted:
         print(f"nothing to submit: {_summary(found)}")
         return
+    if arguments.ray:
+        _drive(arguments, sweep, wanted)
+        return
     ids = slurm.submit(root(), sweep, wanted, arguments.at_once)
     print(
         f"{_points(len(wanted))} submitted as job {', '.join(ids)}; `vae sweep status {sweep.name}`"
     )
+
+
+def _drive(arguments: argparse.Namespace, sweep: "Sweep", wanted: list[int]) -> None:
+    from mnist_vae.sweep import ray
+
+    needs = {"num_cpus": arguments.num_cpus, "num_gpus": arguments.num_gpus}
+    failed = 0
+    for index, status in ray.run(root(), sweep, wanted, arguments.ray, needs):
+        words = {0: "done", 75: "stopped"}.get(status, "failed")
+        print(f"{index:>4}  {sweep.point(index).name}  {words}", flush=True)
+        failed += status != 0
+    if failed:
+        sys.exit(f"error: {_points(failed)} not done; `vae sweep status {sweep.name}` says why")
 
 
 def _status(arguments: argparse.Namespace) -> None:
