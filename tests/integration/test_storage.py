@@ -80,6 +80,12 @@ def on_s3(folder: Path) -> Iterator[Configure]:
         process.wait()
 
 
+def _with_files(project: Project, cache: Path) -> None:
+    """Give the project a DVC cache of files, where the tests' common one has links."""
+    shutil.copytree(project.dvc("config", "cache.dir").strip(), cache)
+    project.dvc("config", "--local", "cache.dir", str(cache))
+
+
 def _answers(port: int) -> bool:
     import socket
 
@@ -92,14 +98,18 @@ def test_a_second_clone_computes_nothing(
     reproduced: Project, tmp_path: Path, storage: Callable[[Path], Iterator[Configure]]
 ) -> None:
     project = reproduced.copy(tmp_path / "project")
+    _with_files(project, tmp_path / "cache")
+    project.git("init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "git"))
+    project.git("remote", "add", "origin", str(tmp_path / "git"))
+    project.git("push", "--quiet", "origin", "HEAD:main")
     with storage(tmp_path) as configure:
         configure(project)
-        project.dvc("push", "--quiet")
+        project.dvc("push")
         fresh = tmp_path / "fresh"
-        project.git("clone", "--quiet", str(project.folder), str(fresh))
+        project.git("clone", "--quiet", str(tmp_path / "git"), str(fresh))
         other = Project(fresh, project.mirror)
         configure(other)
-        other.dvc("pull", "--quiet")
+        other.dvc("pull")
     said = other.dvc("repro", MNIST_MIRROR="file:///nowhere")
     assert said.count("didn't change, skipping") == 5
     assert [line for line in said.splitlines() if line.startswith("Running stage")] == [
