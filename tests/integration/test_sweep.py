@@ -32,11 +32,17 @@ def log(project: Project) -> list[list[str]]:
 
 
 def test_two_tasks_of_one_point_at_once_make_one_experiment(lab: Project) -> None:
-    tasks = [lab.start("python", "-m", "mnist_vae", "sweep", "work", "few", "0") for _ in range(2)]
+    server = f"sqlite:///{lab.folder.parent}/team.db"
+    command = ("python", "-m", "mnist_vae", "sweep", "work", "few", "0")
+    tasks = [lab.start(*command, MLFLOW_TRACKING_URI=server) for _ in range(2)]
     said = [task.communicate()[0] for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0], said
     assert remotes.pushed(lab) == ["seed-1"]
     assert sorted(line[1] for line in log(lab)) == ["done", "done", "started", "started"]
+    (run,) = store_view.runs_at(server).values()
+    assert run.status == "FINISHED"
+    assert run.tags["dvc.exp.name"] == "seed-1"
+    assert len(run.models) > 1
     again = lab.command("sweep", "work", "few", "0")
     assert "it was on the remote already" in again
     # In a clone of its own it was what `dvc exp run` makes of it here.

@@ -64,18 +64,35 @@ def _do(sweep: Sweep, index: int, ours: Clone, signals: "_Signals") -> tuple[str
     ref = f"{sweep.refs}{point.name}"
     if not programs.run(["git", "for-each-ref", ref], project):
         return "same", "it changes nothing, so there is no experiment"
-    first = remote.push(sweep, point.name, project, env)
-    return "done", "" if first else "another task was quicker"
+    if not remote.push(sweep, point.name, project, env):
+        return "done", "another task was quicker"
+    return "done", _shown(project, env)
+
+
+def _shown(clone: Path, env: dict[str, str]) -> str:
+    """Make the MLflow run on a server, if there is one; empty, or what went wrong.
+
+    Only the task whose push came first does so: of two at once, both would write into one run.
+    """
+    if not env.get("MLFLOW_TRACKING_URI"):
+        return ""
+    track = [sys.executable, "-m", "stages", "track"]
+    try:
+        programs.run(track, clone, env | {"PYTHONPATH": "src", "MNIST_VAE_TRACK": "on"})
+    except PipelineError as error:
+        return f"but its MLflow run is not made yet, `vae sweep collect` will do that ({error})"
+    return ""
 
 
 def _settings(sweep: Sweep, ours: Clone) -> dict[str, str]:
-    """For DVC and its stages; without a server for MLflow, the experiment's run is made later."""
+    """For DVC and its stages; the experiment's MLflow run is made when it has been pushed."""
     env = programs.settings(Path(sys.executable).parent)
     env.setdefault(CHECKPOINTS, sweep.checkpoints)
     env["DVC_SITE_CACHE_DIR"] = str(ours.site)
     env["PYTHONUNBUFFERED"] = "1"
+    env["MNIST_VAE_TRACK"] = "off"
     if not env.get("MLFLOW_TRACKING_URI"):
-        env |= {"MNIST_VAE_LIVE": "off", "MNIST_VAE_TRACK": "off"}
+        env["MNIST_VAE_LIVE"] = "off"
     return env
 
 

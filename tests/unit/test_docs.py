@@ -1,0 +1,39 @@
+"""What the documents name exists: links, environment variables, commands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mnist_vae.__main__ import _parser
+from tests.support.checkout import ROOT
+
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")  # not those to other places
+VARIABLE = re.compile(r"\bMNIST_[A-Z_]+\b")
+COMMAND = re.compile(r"(?<![\w/.-])vae (sweep )?([a-z][a-z-]+)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_environment_variable_has_its_line() -> None:
+    code = [*(ROOT / "src").rglob("*.py"), *(ROOT / "stages").glob("*.py")]
+    used = {name for file in code for name in VARIABLE.findall(file.read_text(encoding="utf-8"))}
+    table = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
+    assert {name for name in VARIABLE.findall(table)} == used
+
+
+def test_every_command_exists() -> None:
+    commands = _parser()._subparsers._group_actions[0].choices
+    sweeps = commands["sweep"]._subparsers._group_actions[0].choices
+    named = set()
+    for page in PAGES:
+        for code in re.findall(r"```.*?```|`[^`]+`", page.read_text(encoding="utf-8"), re.DOTALL):
+            named |= set(COMMAND.findall(code))
+    assert {name for sweep, name in named if sweep} <= set(sweeps)
+    assert {name for sweep, name in named if not sweep} <= set(commands)
+    assert len(named) > 8
