@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_vae import errors
+from mnist_vae import errors, evidence
 from mnist_vae.experiments.repository import root
 from mnist_vae.sweep import commands as sweep
 
@@ -60,10 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     champion = command(
         "champion",
         _champion,
-        "register the best model and give it the alias `champion`",
-        "--metric greyscale/validation_elbo",
+        "register a model of the best recipe, the median seed's, with the alias `champion`",
+        "--metric greyscale/validation_elbo --seeds 4",
     )
     champion.add_argument("--metric", required=True, help="for example greyscale/validation_elbo")
+    champion.add_argument(
+        "--seeds", type=int, default=1, help="leave out recipes of fewer seeds; else 1"
+    )
     reproduce = command(
         "reproduce",
         _reproduce,
@@ -100,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     plane.add_argument("names", nargs="*", help="experiments or revisions; else all experiments")
     plane.add_argument("--protocol", choices=("greyscale", "binarized"), required=True)
-    plane.add_argument("--output", type=_png, default=Path("rate_distortion.png"))
+    plane.add_argument("--output", type=evidence.png, default=Path("rate_distortion.png"))
+    evidence.add(command)
     sweep.add(
         commands.add_parser(
             "sweep",
@@ -109,12 +113,6 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
     return parser
-
-
-def _png(name: str) -> Path:
-    if not name.endswith(".png"):
-        raise argparse.ArgumentTypeError(f"{name}: the picture is a PNG, so its name ends in .png")
-    return Path(name).resolve()
 
 
 def _rebuild(arguments: argparse.Namespace) -> None:
@@ -133,9 +131,9 @@ def _run_of(arguments: argparse.Namespace) -> None:
 def _champion(arguments: argparse.Namespace) -> None:
     from mnist_vae.tracking.champion import choose
 
-    best = choose(arguments.metric)
-    print(f"{best.uri} is version {best.version}, from run {best.run_name}")
-    print(f"{best.metric} {best.value:.4f}, the best of {best.compared} runs")
+    best = choose(arguments.metric, arguments.seeds)
+    print(f"{best.uri} is version {best.version}, from run {best.run_name}, its recipe's median")
+    print(f"{best.metric} {best.value} over the recipe's seeds, the best of {best.compared}")
 
 
 def _verify(arguments: argparse.Namespace) -> None:

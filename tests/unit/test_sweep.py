@@ -90,16 +90,16 @@ REF = re.compile(r"(?!\.|-)(?!.*(\.\.|\.lock$|\.$))[A-Za-z0-9_.+-]+")
     )
 )
 def test_a_name_is_one_that_git_and_dvc_take(changes: dict[str, object]) -> None:
-    name = points._name(changes)
+    name = points.name_of(changes)
     assert REF.fullmatch(name), name
     assert len(name) <= 100
-    assert name == points._name(json.loads(json.dumps(changes)))
+    assert name == points.name_of(json.loads(json.dumps(changes)))
 
 
 def test_what_is_alike_when_shortened_has_two_names() -> None:
-    assert points._name({"dataset": "a/b"}) != points._name({"dataset": "a-b"})
+    assert points.name_of({"dataset": "a/b"}) != points.name_of({"dataset": "a-b"})
     long = list(range(100))
-    assert points._name({"hidden_sizes": long}) != points._name({"hidden_sizes": [*long, 1]})
+    assert points.name_of({"hidden_sizes": long}) != points.name_of({"hidden_sizes": [*long, 1]})
 
 
 def a_sweep(*found: Point) -> Sweep:

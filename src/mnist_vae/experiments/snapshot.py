@@ -27,6 +27,7 @@ MODEL = "models/vae.safetensors"
 HISTORY = "metrics/history.csv"
 EVALUATION = "metrics/evaluation.json"
 SHOWN = (*DATA.values(), MODEL, HISTORY, EVALUATION)  # what every run shows of the outputs ...
+SEEDS = ("seed", "split_seed", "binarization_seed", "evaluation_seed", "picture_seed")
 NAMED = ("dataset", "likelihood", "epochs", "device", "threads")  # ... and of the parameters
 
 
@@ -50,6 +51,11 @@ class Snapshot:
     def results(self) -> str:
         """A hash of all outputs; empty if there are none."""
         return _digest(self.outputs) if self.outputs else ""
+
+    @property
+    def recipe(self) -> str:
+        """As `key`, but of any seeds."""
+        return _digest([{k: v for k, v in self.params.items() if k not in SEEDS}, self.code])
 
     @property
     def protocol(self) -> str:

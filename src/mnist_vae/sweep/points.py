@@ -76,7 +76,7 @@ def check(combinations: Iterable[Sequence[str]], base: bytes, schema: bytes) -> 
             except PipelineError as error:
                 problem = str(error).replace(str(rules), rules.name)
                 raise PipelineError(f"point {' '.join(settings)}: {problem}") from None
-            point = Point(_name(snapshots.difference(before | changes, before)), tuple(settings))
+            point = Point(name_of(snapshots.difference(before | changes, before)), tuple(settings))
             found.setdefault(point.name, point)
     return list(found.values())
 
@@ -98,7 +98,7 @@ def _effect(setting: str, before: dict[str, Any], rules: Path) -> Mapping[str, A
     return {key: params.parse(file.read_bytes(), str(params.PARAMS))[key]}
 
 
-def _name(changes: Mapping[str, Any]) -> str:
+def name_of(changes: Mapping[str, Any]) -> str:
     """A name after what differs from the commit, so that the same point has it everywhere."""
     if not changes:
         return BASELINE

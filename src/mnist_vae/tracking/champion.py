@@ -1,10 +1,11 @@
-"""The best model, by a metric that is named, as a registered model with the alias `champion`."""
+"""The best recipe, by a metric that is named; its median seed's model gets the alias `champion`."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import snapshot as snapshots
+from mnist_vae.experiments.recipes import Spread
 from mnist_vae.experiments.repository import root
 from mnist_vae.tracking import models, runs
 from mnist_vae.tracking.store import Store, errors, open_store
@@ -20,13 +21,13 @@ BITS = "_bits_per_dimension"  # of a negative log-likelihood
 
 @dataclass(frozen=True)
 class Champion:
-    """The registered model's name and version, and what it won by."""
+    """The registered model's name and version, its run, and what its recipe won by."""
 
     model: str
     version: str
     run_name: str
     metric: str
-    value: float
+    value: Spread
     compared: int
 
     @property
@@ -35,14 +36,16 @@ class Champion:
         return f"models:/{self.model}@{ALIAS}"
 
 
-def choose(metric: str) -> Champion:
-    """Register the model of the run that is best by `metric`, and give it the alias.
+def choose(metric: str, seeds: int) -> Champion:
+    """Register a model of the recipe that is best by the mean of `metric`, and give it the alias.
 
-    Compared are the finished runs of one protocol, named by the metric, on one test set (or
+    It is that of the median seed, of the worse of two. Recipes of fewer than `seeds` runs play no
+    part. Compared are the finished runs of one protocol, named by the metric, on one test set (or
     validation set, if the metric is of that), the one of the workspace's results. Each data set and
     protocol has a registered model of its own.
 
-    Raises PipelineError if the metric names no protocol or no direction, or no run has it.
+    Raises PipelineError if the metric names no protocol or no direction, or no recipe has it from
+    so many seeds.
     """
     protocol, _, name = metric.partition("/")
     if not name:
@@ -65,11 +68,21 @@ def choose(metric: str) -> Champion:
         found = _candidates(store, metric, f"dvc.md5.{images}", workspace.outputs[images])
         if not found:
             raise PipelineError(f"no finished run has {metric} on the workspace's {split} set")
-        best = max(found, key=lambda run: sign * run.data.metrics[metric])
+        recipes = [group for group in _by_recipe(found) if len(group) >= seeds]
+        if not recipes:
+            raise PipelineError(
+                f"no recipe has {metric} from {seeds} seeds or more; `vae seeds NAME -n {seeds}`"
+            )
+
+        def spread(group: "list[Run]") -> Spread:
+            return Spread.of([run.data.metrics[metric] for run in group])
+
+        first = max(recipes, key=lambda group: sign * spread(group).mean)
+        ranked = sorted(first, key=lambda run: sign * run.data.metrics[metric])
+        best = ranked[(len(ranked) - 1) // 2]
         model = f"vae-{best.data.params['dataset']}-{protocol}"
         version = _register(store, model, best, metric)
-    value = best.data.metrics[metric]
-    return Champion(model, version, str(best.info.run_name), metric, value, len(found))
+    return Champion(model, version, str(best.info.run_name), metric, spread(first), len(recipes))
 
 
 def direction(name: str) -> int:
@@ -90,6 +103,14 @@ def _candidates(store: Store, metric: str, tag: str, md5: str) -> "list[Run]":
         for run in runs.search(store, finished)
         if metric in run.data.metrics and "dvc.results" in run.data.tags
     ]
+
+
+def _by_recipe(found: "list[Run]") -> "list[list[Run]]":
+    """Runs that differ in their seeds only, together; those that no `rebuild` has tagged, alone."""
+    groups: dict[str, list[Run]] = {}
+    for run in found:
+        groups.setdefault(run.data.tags.get("dvc.recipe", run.info.run_id), []).append(run)
+    return list(groups.values())
 
 
 def _register(store: Store, model: str, run: "Run", metric: str) -> str:

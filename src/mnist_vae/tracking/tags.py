@@ -29,6 +29,7 @@ def of(repository: Repository, snapshot: Snapshot, found: Sequence[Origin]) -> d
     commit = held[0].commit if held else ""
     values = {
         "dvc.key": snapshot.key,
+        "dvc.recipe": snapshot.recipe,
         "dvc.results": snapshot.results,
         "dvc.exp.name": ", ".join(sorted({exp.label for exp in experiments})),
         "dvc.exp.ref": ", ".join(sorted(exp.ref for exp in experiments)),

@@ -1,0 +1,209 @@
+"""`vae compare` and `vae seeds`: recipes, not runs, with the error that seeds and images leave."""
+
+import argparse
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnist_vae import programs
+from mnist_vae.errors import PipelineError
+from mnist_vae.experiments import outputs
+from mnist_vae.experiments import snapshot as snapshots
+from mnist_vae.experiments.repository import Repository, root
+from mnist_vae.experiments.snapshot import DATA
+from mnist_vae.sweep.points import name_of
+
+if TYPE_CHECKING:
+    from mnist_vae.experiments.recipes import Paired, Recipe
+
+Rows = list[tuple[str, list[str]]]
+
+
+def add(
+    command: Callable[
+        [str, Callable[[argparse.Namespace], None], str, str], argparse.ArgumentParser
+    ],
+) -> None:
+    """Add the commands to those of `vae`."""
+    seeds = command(
+        "seeds",
+        _seeds,
+        "mean ± standard deviation of a recipe's metrics over its seeds; queues those it lacks",
+        "latent_dim-16 -n 4",
+    )
+    seeds.add_argument("name", nargs="?", default="HEAD", help="experiment or revision; else HEAD")
+    seeds.add_argument("-n", type=int, default=1, help="how many seeds there shall be")
+    seeds.add_argument("--json", action="store_true", help="for programs")
+    compare = command(
+        "compare",
+        _compare,
+        "recipes by their metrics over seeds; of two, the difference image by image",
+        "HEAD latent_dim-16 --output compare.png",
+    )
+    compare.add_argument("names", nargs="+", help="experiments or revisions, each for its recipe")
+    form = compare.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for programs")
+    form.add_argument("--markdown", action="store_true", help="for documents")
+    compare.add_argument("--output", type=png, help="of two: a picture (PNG) by class and image")
+
+
+def png(name: str) -> Path:
+    """A picture's path, as it is meant where the command is typed."""
+    if not name.endswith(".png"):
+        raise argparse.ArgumentTypeError(f"{name}: the picture is a PNG, so its name ends in .png")
+    return Path(name).resolve()
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from mnist_vae.experiments import recipes
+
+    with Repository(root()) as repository:
+        found = [recipes.find(repository, name) for name in arguments.names]
+        recipes.check_comparable(found)
+        two = recipes.paired(repository, *found) if len(found) == 2 else None
+        if arguments.output:
+            _draw(repository, found, two, arguments.output)
+    if arguments.json:
+        print(json.dumps(_plain(found, two), indent=2))
+    elif arguments.markdown:
+        rows = _rows(found)
+        head = [("metric", arguments.names), ("---", ["--:"] * len(found))]
+        print(*(f"| {name} | {' | '.join(cells)} |" for name, cells in head + rows), sep="\n")
+        print(*([f"\n{_told(two, found)}"] if two else []), sep="\n")
+    else:
+        print(*_table(arguments.names, _rows(found)), sep="\n")
+        print(*([_told(two, found)] if two else []), sep="\n")
+
+
+def _seeds(arguments: argparse.Namespace) -> None:
+    from mnist_vae.experiments import recipes
+
+    folder = root()
+    with Repository(folder) as repository:
+        found = recipes.find(repository, arguments.name)
+        lacking = list(itertools.islice(_missing(found), arguments.n))
+        lacking = lacking[: max(0, arguments.n - len(found.members))]
+        queued = _queue(folder, found, lacking)
+    if arguments.json:
+        print(json.dumps(_plain([found], None) | {"queued": queued}, indent=2))
+        return
+    print(*_table([arguments.name], _rows([found])), sep="\n")
+    if lacking:
+        again = f"vae seeds {arguments.name} -n {arguments.n}"
+        print(
+            f"{len(found.members)} of {arguments.n} seeds are there; in DVC's queue: "
+            f"{', '.join(queued)}\n`dvc queue start` runs it; then again `{again}`"
+        )
+
+
+def _missing(recipe: "Recipe") -> Iterator[int]:
+    """Seeds that the recipe has no experiment of, from 0."""
+    there = {member.snapshot.params.get("seed") for member in recipe.members}
+    return (seed for seed in itertools.count() if seed not in there)
+
+
+def _queue(folder: Path, recipe: "Recipe", seeds: Sequence[int]) -> list[str]:
+    """Queue experiments of the recipe, but for those that are queued already; their names.
+
+    Raises PipelineError if the workspace has other code than the recipe.
+    """
+    if not seeds:
+        return []
+    wanted = recipe.members[0].snapshot
+    here = snapshots.load_inputs(snapshots.workspace(folder))
+    if here.code != wanted.code:
+        raise PipelineError(
+            f"{recipe.name} has other code or packages than the workspace; `git checkout` its "
+            "commit (an experiment's baseline), and run this there"
+        )
+    env = programs.settings(Path(sys.executable).parent)
+    listed = programs.run(["dvc", "queue", "status"], folder, env).splitlines()
+    waiting = {line.split()[1] for line in listed if line.endswith(("Queued", "Running"))}
+    names = []
+    for seed in seeds:
+        changes = snapshots.difference(wanted.params | {"seed": seed}, here.params)
+        name = name_of(changes)
+        names.append(name)
+        if name in waiting:
+            continue
+        command = ["dvc", "exp", "run", "--queue", "--name", name]
+        for key, value in changes.items():
+            command += ["--set-param", f"{key}={json.dumps(value)}"]
+        programs.run(command, folder, env)
+    return names
+
+
+def _rows(found: Sequence["Recipe"]) -> Rows:
+    """Metric -> its spread in each recipe, in the first one's order."""
+    names = dict.fromkeys(
+        name for recipe in found for member in recipe.members for name in member.metrics
+    )
+    return [(name, [str(recipe.spread(name) or "-") for recipe in found]) for name in names]
+
+
+def _table(names: Sequence[str], rows: Rows) -> Iterator[str]:
+    """The rows in columns."""
+    whole = [("", list(names)), *rows]
+    first = max(len(name) for name, _ in whole)
+    widths = [max(len(cells[column]) for _, cells in whole) for column in range(len(names))]
+    for name, cells in whole:
+        shown = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+        yield "  ".join([name.ljust(first), *shown])
+
+
+def _told(two: "Paired", found: Sequence["Recipe"]) -> str:
+    over = f"the same {two.pairs} seed{'s' * (two.pairs != 1)}" if two.pairs else "no common seed"
+    by_seeds = "unknown" if two.by_seeds is None else f"{two.by_seeds:.2g}"
+    return (
+        f"test ELBO of {found[0].name} less {found[1].name}, over the same "
+        f"{len(two.per_image):,} images and {over}: {two.difference:+.3f} ± {two.error:.2g} nats "
+        f"(standard error; by images {two.by_images:.2g}, by seeds {by_seeds})"
+    )
+
+
+def _plain(found: Sequence["Recipe"], two: "Paired | None") -> dict[str, object]:
+    """Everything for programs; sd: null with a single seed."""
+    shown: dict[str, object] = {
+        "recipes": [
+            {
+                "name": recipe.name,
+                "experiments": [member.name for member in recipe.members],
+                "metrics": {
+                    name: {"mean": spread.mean, "sd": spread.deviation, "n": spread.n}
+                    for name, _ in _rows([recipe])
+                    if (spread := recipe.spread(name))
+                },
+            }
+            for recipe in found
+        ]
+    }
+    if two:
+        shown["test_elbo_difference"] = {
+            "mean": two.difference,
+            "se": two.error,
+            "se_by_images": two.by_images,
+            "se_by_seeds": two.by_seeds,
+            "images": len(two.per_image),
+            "pairs_of_seeds": two.pairs,
+        }
+    return shown
+
+
+def _draw(
+    repository: Repository, found: Sequence["Recipe"], two: "Paired | None", path: Path
+) -> None:
+    from mnist_vae import difference, figure, params, plots
+    from mnist_vae.arrays import read_arrays
+
+    if two is None:
+        raise PipelineError("--output draws the difference of two recipes; name two")
+    md5 = found[0].members[0].snapshot.outputs[DATA["test"]]
+    data = outputs.cached(repository.folder, md5)
+    if data is None:
+        raise PipelineError(f"{DATA['test']} is not in the DVC cache: `dvc pull {DATA['test']}`")
+    images = read_arrays(data)[0]["images"] / 255
+    drawn = difference.draw(two.per_image, two.labels, images, (found[0].name, found[1].name))
+    figure.save(drawn, path, params.load(plots.PlotParams).plot_dpi)

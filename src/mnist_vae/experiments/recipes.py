@@ -1,0 +1,184 @@
+"""Recipes: what experiments share that differ only in their seeds, and how two of them compare."""
+
+import csv
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from safetensors.numpy import load as load_arrays
+
+from mnist_vae.errors import PipelineError
+from mnist_vae.experiments import origins, outputs
+from mnist_vae.experiments import snapshot as snapshots
+from mnist_vae.experiments.repository import Repository
+from mnist_vae.experiments.snapshot import DATA, EVALUATION, HISTORY, SEEDS, Snapshot
+
+ARRAYS = "results/evaluation.safetensors"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One experiment of a recipe: its name, commit, and metrics but for their standard errors."""
+
+    name: str
+    commit: str
+    snapshot: Snapshot
+    metrics: Mapping[str, float]
+
+    @property
+    def seeds(self) -> tuple[object, ...]:
+        return tuple(self.snapshot.params.get(name) for name in SEEDS)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that this clone has of a recipe, one experiment for each choice of seeds."""
+
+    name: str
+    members: tuple[Member, ...]
+
+    def spread(self, metric: str) -> "Spread | None":
+        """Mean and deviation over the members that have the metric."""
+        values = [one.metrics[metric] for one in self.members if metric in one.metrics]
+        return Spread.of(values) if values else None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation of n values; None with a single one."""
+
+    mean: float
+    deviation: float | None
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        deviation = statistics.stdev(values) if len(values) > 1 else None
+        return cls(statistics.fmean(values), deviation, len(values))
+
+    def __str__(self) -> str:
+        deviation = "" if self.deviation is None else f" ± {self.deviation:.4g}"
+        return f"{self.mean:.6g}{deviation} (n = {self.n})"
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The ELBO of one recipe less that of another, image by image; nats per image, of N images.
+
+    per_image (N,): the mean over the pairs of seeds. by_images: standard error of the mean for
+    these seeds and other images; by_seeds: for these images and other seeds, None if unknown.
+    pairs: seeds that both have; 0: there are none, and all seeds of each were taken.
+    """
+
+    per_image: np.ndarray
+    labels: np.ndarray
+    by_images: float
+    by_seeds: float | None
+    pairs: int
+
+    @property
+    def difference(self) -> float:
+        return float(self.per_image.mean())
+
+    @property
+    def error(self) -> float:
+        """Standard error over images and seeds: both variances, as of crossed random effects."""
+        return float(np.hypot(self.by_images, self.by_seeds or 0.0))
+
+
+def find(repository: Repository, name: str) -> Recipe:
+    """The recipe of an experiment or a revision.
+
+    Raises PipelineError if there is no such thing, or it has no results.
+    """
+    commit = repository.resolve(name)
+    if not commit:
+        raise PipelineError(f"{name} is neither a revision nor an experiment's name")
+    wanted = snapshots.for_run(snapshots.load(lambda path: repository.read(commit, path)))
+    if wanted.problem:
+        raise PipelineError(f"{name} has no results: {wanted.problem}")
+    names = {exp.commit: exp.name for exp in repository.experiments()}
+    found: dict[tuple[object, ...], Member] = {}
+    for at, snapshot in [(commit, wanted), *origins.discover(repository)]:
+        if snapshot.recipe == wanted.recipe and not snapshot.problem:
+            metrics = _metrics(repository, at, snapshot)
+            member = Member(names.get(at, at[:7]), at, snapshot, metrics)
+            found.setdefault(member.seeds, member)
+    return Recipe(name, tuple(found[seeds] for seeds in sorted(found, key=str)))
+
+
+def check_comparable(recipes: Sequence[Recipe]) -> None:
+    """Raise PipelineError if the recipes were not measured on the same images."""
+    first = recipes[0].members[0].snapshot
+    for recipe in recipes:
+        for member in recipe.members:
+            if member.snapshot.protocol != first.protocol:
+                raise PipelineError(
+                    f"{member.name} is {member.snapshot.protocol} and {recipes[0].name} is "
+                    f"{first.protocol}: figures of two protocols cannot be compared"
+                )
+            if member.snapshot.outputs[DATA["test"]] != first.outputs[DATA["test"]]:
+                raise PipelineError(f"{member.name} and {recipes[0].name} have other test sets")
+
+
+def paired(repository: Repository, one: Recipe, other: Recipe) -> Paired:
+    """`one` less `other`: over the seeds that both have, or else over all seeds of each.
+
+    Raises PipelineError if they cannot be compared, or if the ELBOs of single images are not in
+    the DVC cache.
+    """
+    check_comparable([one, other])
+    theirs = {member.seeds: member for member in other.members}
+    pairs = [(mine, theirs[mine.seeds]) for mine in one.members if mine.seeds in theirs]
+    if pairs:
+        apart = np.stack([_elbo(repository, a) - _elbo(repository, b) for a, b in pairs])
+        by_seeds = _error(apart.mean(1))
+    else:
+        means = [
+            np.stack([_elbo(repository, member) for member in recipe.members])
+            for recipe in (one, other)
+        ]
+        apart = (means[0].mean(0) - means[1].mean(0))[None]
+        errors = [_error(values.mean(1)) for values in means]
+        known = [error for error in errors if error is not None]
+        by_seeds = math.hypot(*known) if len(known) == 2 else None
+    per_image = apart.mean(0)
+    labels = _arrays(repository, one.members[0])["labels"]
+    by_images = _error(per_image) or 0.0
+    return Paired(per_image, labels, by_images, by_seeds, len(pairs))
+
+
+def _error(values: np.ndarray) -> float | None:
+    """Standard error of the mean; None of a single value."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+
+
+def _elbo(repository: Repository, member: Member) -> np.ndarray:
+    return _arrays(repository, member)["elbo_per_image"].astype(np.float64)
+
+
+def _arrays(repository: Repository, member: Member) -> dict[str, np.ndarray]:
+    found = outputs.cached(repository.folder, member.snapshot.outputs.get(ARRAYS, ""))
+    if found is None:
+        raise PipelineError(
+            f"{ARRAYS} of {member.name} is not in the DVC cache: `dvc exp pull` its experiment, or "
+            "`dvc fetch --all-commits`"
+        )
+    return load_arrays(found.read_bytes())
+
+
+def _metrics(repository: Repository, commit: str, snapshot: Snapshot) -> dict[str, float]:
+    """The metrics at a commit by name, and the last validation ELBO of the history."""
+    held = json.loads(repository.read(commit, EVALUATION) or b"{}").get(snapshot.protocol, {})
+    found = {
+        name: float(value)
+        for name, value in held.items()
+        if isinstance(value, int | float) and not name.endswith("_se")
+    }
+    rows = list(csv.DictReader((repository.read(commit, HISTORY) or b"").decode().splitlines()))
+    if rows and rows[-1].get("validation_elbo"):
+        found["validation_elbo"] = float(rows[-1]["validation_elbo"])
+    return found
