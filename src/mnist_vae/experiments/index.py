@@ -14,6 +14,7 @@ from pathlib import Path
 from mnist_vae import inputs, params
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import snapshot as snapshots
+from mnist_vae.experiments import yaml12
 from mnist_vae.experiments.outputs import md5
 from mnist_vae.experiments.repository import Repository
 from mnist_vae.experiments.snapshot import Snapshot
@@ -85,5 +86,7 @@ def _at(repository: Repository, commit: str) -> Snapshot | None:
 def _reader() -> str:
     """A hash of the code that reads a snapshot: what another version has read is not taken."""
     return md5(
-        b"".join(Path(str(one.__file__)).read_bytes() for one in (snapshots, inputs, params))
+        b"".join(
+            Path(str(one.__file__)).read_bytes() for one in (snapshots, inputs, params, yaml12)
+        )
     )

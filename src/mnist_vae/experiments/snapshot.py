@@ -10,14 +10,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments.outputs import md5
+from mnist_vae.experiments.yaml12 import parse
 from mnist_vae.inputs import listed
-from mnist_vae.params import PARAMS, parse
+from mnist_vae.params import PARAMS
 
 Read = Callable[[str], bytes | None]
 TRACK = "track"  # the stage that only looks: its code cannot change a result
@@ -98,7 +98,7 @@ def load(read: Read) -> Snapshot:
     if (locked := read("dvc.lock")) is None:
         return replace(snapshot, problem="there is no dvc.lock: the pipeline has not run")
     try:
-        lock = _parse(locked, "dvc.lock").get("stages", {})
+        lock = parse(locked, "dvc.lock").get("stages", {})
     except PipelineError as error:
         return replace(snapshot, problem=str(error))
     if problem := _outdated(stages, lock, code, snapshot.params):
@@ -204,10 +204,7 @@ def _yaml(read: Read, path: str) -> dict[str, Any]:
     content = read(path)
     if content is None:
         raise PipelineError(f"{path} does not exist")
-    return _parse(content, path)
-
-
-_parse = lru_cache(maxsize=256)(parse)  # most commits have the same dvc.yaml
+    return parse(content, path)
 
 
 def _plain(value: Any) -> Any:
