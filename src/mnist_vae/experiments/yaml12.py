@@ -61,10 +61,13 @@ def parse(content: bytes, name: str) -> dict[str, Any]:
     """As `params.parse`, which gets whatever is not as DVC writes it."""
     plain = _COMMENT.sub(b"", content)
     if all(map(_LINE.fullmatch, plain.split(b"\n"))) and not _ODD.search(plain):
+        loader = _Loader(content)  # PyYAML's safe one: it makes plain values only
         try:
-            values = yaml.load(content, _Loader)  # noqa: S506 (a safe loader)
+            values = loader.get_single_data()
         except (yaml.YAMLError, ValueError, TypeError):
             return params.parse(content, name)
+        finally:
+            loader.dispose()
         if isinstance(values, dict):
             return values
     return params.parse(content, name)
