@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.support.sandbox import free_port, wait_for
 
@@ -54,7 +55,7 @@ def missing() -> str:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[str]:
-    """Start the cluster and yield what SLURM_CONF must be."""
+    """Start the cluster and yield what SLURM_CONF must be; skip where its daemons cannot run."""
     for name in ("ctld", *NODES):
         (folder / name).mkdir(parents=True)
     conf = folder / "slurm.conf"
@@ -62,12 +63,12 @@ def cluster(folder: Path) -> Iterator[str]:
     host = platform.node().split(".")[0]
     conf.write_text(CONFIGURATION.format(host=host, ports=ports, folder=folder))
     env = os.environ | {"SLURM_CONF": str(conf)}
-    if subprocess.run(["munge", "-n"], capture_output=True).returncode:
-        shutil.chown(_made(Path("/run/munge")), "munge", "munge")
-        subprocess.run(["runuser", "-u", "munge", "--", "munged"], check=True)
     try:
+        if subprocess.run(["munge", "-n"], capture_output=True).returncode:
+            shutil.chown(_made(Path("/run/munge")), "munge", "munge")
+            _start(["runuser", "-u", "munge", "--", "munged"], env)
         for command in (["slurmctld"], *(["slurmd", "-N", node] for node in NODES)):
-            subprocess.run(command, env=env, check=True)
+            _start(command, env)
         show = ["sinfo", "--noheader", "--Node", "--states=idle", "--format=%N"]
         wait_for(
             lambda: len(subprocess.run(show, env=env, capture_output=True).stdout.split()) == 2
@@ -80,6 +81,12 @@ def cluster(folder: Path) -> Iterator[str]:
         for process in _of(str(conf)):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+
+
+def _start(command: list[str], env: dict[str, str]) -> None:
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"{command[0]} does not start here: {done.stderr.strip()}")
 
 
 def lose(folder: Path, conf: str, node: str) -> None:
