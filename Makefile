@@ -31,8 +31,8 @@ rebuild: $(VAE)  ## the MLflow store again, from Git and DVC; PRUNE=1: at once w
 run-of: $(VAE)  ## the MLflow run of EXP (experiment or revision), or of the workspace
 	$(VAE) run-of $(EXP)
 
-champion: $(VAE)  ## register the best model by METRIC, e.g. greyscale/validation_elbo
-	$(VAE) champion --metric $(METRIC)
+champion: $(VAE)  ## register the best recipe by METRIC (greyscale/validation_elbo), of at least SEEDS seeds
+	$(VAE) champion --metric $(METRIC) $(if $(SEEDS),--seeds $(SEEDS))
 
 reproduce: $(VAE)  ## run RUN (an MLflow run, experiment or revision) again, in its own environment
 	$(VAE) reproduce $(RUN) $(if $(RECORD),--record)
