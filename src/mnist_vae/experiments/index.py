@@ -6,7 +6,7 @@ They are kept in .dvc/tmp, in a file that may be deleted at any time.
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -50,6 +50,8 @@ def holding(repository: Repository, commits: Sequence[str], snapshot: Snapshot) 
 
 def _filled(repository: Repository, commits: Sequence[str]) -> sqlite3.Connection:
     """The index with these commits in it, or one in memory where there can be none."""
+    with suppress(OSError):  # DVC makes the folder with its first command in a clone
+        (repository.folder / INDEX).parent.mkdir(parents=True, exist_ok=True)
     try:
         return _fill(sqlite3.connect(repository.folder / INDEX, timeout=5), repository, commits)
     except sqlite3.Error:  # no folder, a full disk, damaged, in use by another process
