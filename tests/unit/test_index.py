@@ -74,8 +74,15 @@ def test_without_a_place_for_it_commits_are_read_each_time(
     folder: Path, commits: list[str]
 ) -> None:
     (folder / ".dvc/tmp").rmdir()
+    (folder / ".dvc/tmp").touch()
     assert len(seeds(folder, commits)) == 3
     assert not os.path.lexists(folder / index.INDEX)
+
+
+def test_the_folder_for_it_is_made(folder: Path, commits: list[str]) -> None:
+    (folder / ".dvc/tmp").rmdir()
+    assert len(seeds(folder, commits)) == 3
+    assert (folder / index.INDEX).is_file()
 
 
 def test_what_another_version_of_the_code_has_read_is_not_taken(
