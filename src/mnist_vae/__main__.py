@@ -3,11 +3,11 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnist_vae import errors, evidence
+from mnist_vae.arguments import adder, png
 from mnist_vae.experiments.repository import root
 from mnist_vae.sweep import commands as sweep
 
@@ -34,16 +34,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit status: 0; 1 with one line that says what is wrong; 2 for wrong arguments",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-
-    def command(
-        name: str, function: Callable[[argparse.Namespace], None], says: str, example: str
-    ) -> argparse.ArgumentParser:
-        added = commands.add_parser(
-            name, help=says, description=says, epilog=f"example: vae {name} {example}"
-        )
-        added.set_defaults(function=function)
-        return added
-
+    command = adder(commands, "vae")
     rebuild = command(
         "rebuild",
         _rebuild,
@@ -103,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     plane.add_argument("names", nargs="*", help="experiments or revisions; else all experiments")
     plane.add_argument("--protocol", choices=("greyscale", "binarized"), required=True)
-    plane.add_argument("--output", type=evidence.png, default=Path("rate_distortion.png"))
+    plane.add_argument("--output", type=png, default=Path("rate_distortion.png"))
     evidence.add(command)
     sweep.add(
         commands.add_parser(

@@ -3,12 +3,12 @@
 import argparse
 import itertools
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnist_vae import programs
+from mnist_vae.arguments import Add, png
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import outputs
 from mnist_vae.experiments import snapshot as snapshots
@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 Rows = list[tuple[str, list[str]]]
 
 
-def add(
-    command: Callable[
-        [str, Callable[[argparse.Namespace], None], str, str], argparse.ArgumentParser
-    ],
-) -> None:
+def add(command: Add) -> None:
     """Add the commands to those of `vae`."""
     seeds = command(
         "seeds",
@@ -48,13 +44,6 @@ def add(
     form.add_argument("--json", action="store_true", help="for programs")
     form.add_argument("--markdown", action="store_true", help="for documents")
     compare.add_argument("--output", type=png, help="of two: a picture (PNG) by class and image")
-
-
-def png(name: str) -> Path:
-    """A picture's path, as it is meant where the command is typed."""
-    if not name.endswith(".png"):
-        raise argparse.ArgumentTypeError(f"{name}: the picture is a PNG, so its name ends in .png")
-    return Path(name).resolve()
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -119,7 +108,7 @@ def _queue(folder: Path, recipe: "Recipe", seeds: Sequence[int]) -> list[str]:
             f"{recipe.name} has other code or packages than the workspace; `git checkout` its "
             "commit (an experiment's baseline), and run this there"
         )
-    env = programs.settings(Path(sys.executable).parent)
+    env = programs.settings()
     listed = programs.run(["dvc", "queue", "status"], folder, env).splitlines()
     waiting = {line.split()[1] for line in listed if line.endswith(("Queued", "Running"))}
     names = []

@@ -3,15 +3,17 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mnist_vae.errors import PipelineError
 
+OURS = Path(sys.executable).parent  # the programs of the environment that we run in
 _OF_A_STAGE = ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_")
 
 
-def settings(programs: Path, **ours: str) -> dict[str, str]:
+def settings(programs: Path = OURS, **ours: str) -> dict[str, str]:
     """Our environment variables, less what DVC sets for a stage; programs are found there first.
 
     A path in MNIST_MIRROR is made absolute: the clone is elsewhere.

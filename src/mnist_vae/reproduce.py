@@ -19,7 +19,7 @@ from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.compare import Verdict
 from mnist_vae.experiments.repository import Repository
 from mnist_vae.experiments.snapshot import Snapshot
-from mnist_vae.programs import run, settings
+from mnist_vae.programs import OURS, run, settings
 
 RAW = Path("data/raw")
 LOCK = "requirements.lock"
@@ -79,15 +79,14 @@ def explain(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def _programs(root: Path, lock: bytes | None) -> Path:
     """The folder of the programs of a lock's environment, which is made if need be."""
-    ours = Path(sys.executable).parent
     here = root / LOCK
     if lock is None:
         print(
             f"warning: that commit has no {LOCK}; it runs in today's environment", file=sys.stderr
         )
-        return ours
+        return OURS
     if here.exists() and here.read_bytes() == lock:
-        return ours
+        return OURS
     digest = hashlib.sha256(lock).hexdigest()[:12]
     folder = root / ENVIRONMENTS / digest
     done = folder / "installed"

@@ -1,6 +1,5 @@
 """Recipes: what experiments share that differ only in their seeds, and how two of them compare."""
 
-import csv
 import json
 import math
 import statistics
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from safetensors.numpy import load as load_arrays
 
+from mnist_vae import history
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import origins, outputs
 from mnist_vae.experiments import snapshot as snapshots
@@ -178,7 +178,7 @@ def _metrics(repository: Repository, commit: str, snapshot: Snapshot) -> dict[st
         for name, value in held.items()
         if isinstance(value, int | float) and not name.endswith("_se")
     }
-    rows = list(csv.DictReader((repository.read(commit, HISTORY) or b"").decode().splitlines()))
-    if rows and rows[-1].get("validation_elbo"):
-        found["validation_elbo"] = float(rows[-1]["validation_elbo"])
+    rows = history.parse((repository.read(commit, HISTORY) or b"").decode())
+    if rows and "validation_elbo" in rows[-1]:
+        found["validation_elbo"] = rows[-1]["validation_elbo"]
     return found

@@ -16,7 +16,7 @@ from typing import IO
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments.repository import Repository
 from mnist_vae.programs import run
-from mnist_vae.sweep.plan import Sweep
+from mnist_vae.sweep.plan import Sweep, dvc_remote
 
 SCRATCH = "MNIST_VAE_SCRATCH"  # environment variable: where clones go; else to the temporary files
 
@@ -52,7 +52,11 @@ def taken(sweep: Sweep, project: Path | None) -> Iterator[Clone]:
             _prepare(whole, sweep)
             folder = whole / sweep.folder
             _configure(folder, project)
-            _refuse_without_remote(folder)
+            if not dvc_remote(folder):  # results could not be brought home
+                raise PipelineError(
+                    "the commit names no DVC remote, and there is no project here whose own "
+                    "settings do"
+                )
             yield Clone(folder, lock)
             return
 
@@ -115,13 +119,3 @@ def _configure(clone: Path, project: Path | None) -> None:
         for name, remote in theirs["remote"].items():
             settings["remote"][name] = dict(remote)
     local.chmod(0o600)
-
-
-def _refuse_without_remote(clone: Path) -> None:
-    """Results that could not be brought home are not worth their time."""
-    from dvc.config import Config
-
-    if not Config(dvc_dir=str(clone / ".dvc"))["core"].get("remote"):
-        raise PipelineError(
-            "the commit names no DVC remote, and there is no project here whose own settings do"
-        )

@@ -3,10 +3,10 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnist_vae.arguments import Function, adder
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments.repository import root
 
@@ -19,14 +19,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the commands; each sets `function`, which gets the arguments."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="command")
 
-    def command(
-        name: str, function: Callable[[argparse.Namespace], None], says: str, example: str
-    ) -> argparse.ArgumentParser:
-        added = commands.add_parser(
-            name, help=says, description=says, epilog=f"example: vae sweep {name} {example}"
-        )
+    add_command = adder(commands, "vae sweep")
+
+    def command(name: str, function: Function, says: str, example: str) -> argparse.ArgumentParser:
+        added = add_command(name, function, says, example)
         added.add_argument("name", help="the sweep's name")
-        added.set_defaults(function=function)
         return added
 
     new = command(
@@ -106,26 +103,21 @@ def _work(arguments: argparse.Namespace) -> None:
 
 
 def _submit(arguments: argparse.Namespace) -> None:
-    from mnist_vae.sweep import slurm
-
-    sweep = _sweep(arguments)
-    if arguments.slurm is not None:
-        slurm.write_script(root(), sweep, arguments.slurm)
-    _send(arguments, sweep, ("missing",))
+    _send(arguments, ("missing",))
 
 
 def _retry(arguments: argparse.Namespace) -> None:
+    from mnist_vae.sweep import progress
+
+    _send(arguments, progress.AGAIN)
+
+
+def _send(arguments: argparse.Namespace, kinds: tuple[str, ...]) -> None:
     from mnist_vae.sweep import progress, slurm
 
     sweep = _sweep(arguments)
     if arguments.slurm is not None:
         slurm.write_script(root(), sweep, arguments.slurm)
-    _send(arguments, sweep, progress.AGAIN)
-
-
-def _send(arguments: argparse.Namespace, sweep: "Sweep", kinds: tuple[str, ...]) -> None:
-    from mnist_vae.sweep import progress, slurm
-
     found = progress.states(root(), sweep)
     wanted = [state.index for state in found if state.kind in kinds]
     if not wanted:
@@ -142,13 +134,14 @@ def _send(arguments: argparse.Namespace, sweep: "Sweep", kinds: tuple[str, ...])
 
 def _drive(arguments: argparse.Namespace, sweep: "Sweep", wanted: list[int]) -> None:
     from mnist_vae.sweep import ray
+    from mnist_vae.sweep.work import DONE, STOPPED
 
     needs = {"num_cpus": arguments.num_cpus, "num_gpus": arguments.num_gpus}
     failed = 0
     for index, status in ray.run(root(), sweep, wanted, arguments.ray, needs):
-        words = {0: "done", 75: "stopped"}.get(status, "failed")
+        words = {DONE: "done", STOPPED: "stopped"}.get(status, "failed")
         print(f"{index:>4}  {sweep.point(index).name}  {words}", flush=True)
-        failed += status != 0
+        failed += status != DONE
     if failed:
         sys.exit(f"error: {_points(failed)} not done; `vae sweep status {sweep.name}` says why")
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +78,7 @@ def new(
         if None in texts:
             raise PipelineError(f"{commit[:7]} has no {params.PARAMS} or no {params.SCHEMA}")
         found = points.check(wanted, *(text or b"" for text in texts))
-        complete = not _problem(repository, commit)
+        complete = not snapshots.load(lambda path: repository.read(commit, path)).problem
         address = _address(repository, remote)
         if not repository.on_remote(commit, remote):
             raise PipelineError(
@@ -87,7 +86,7 @@ def new(
                 f"or `git fetch {remote}`"
             )
         prefix = repository.prefix
-    if not _dvc_remote(root):
+    if not dvc_remote(root):
         raise PipelineError(
             "there is no DVC remote, which would carry data to the nodes and results back: "
             "`dvc remote add --default NAME <address or folder>`"
@@ -113,9 +112,7 @@ def share(root: Path) -> str:
     Empty, or why that was not possible.
     """
     try:
-        programs.run(
-            ["dvc", "push", "--quiet"], root, programs.settings(Path(sys.executable).parent)
-        )
+        programs.run(["dvc", "push", "--quiet"], root, programs.settings())
     except PipelineError as error:
         return f"{error}; nodes will make for themselves what the DVC remote does not have"
     return ""
@@ -173,10 +170,6 @@ def _text(sweep: Sweep) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _problem(repository: Repository, commit: str) -> str:
-    return snapshots.load(lambda path: repository.read(commit, path)).problem
-
-
 def _address(repository: Repository, remote: str) -> str:
     """The address of a Git remote, for any folder of any machine."""
     found = repository.git("remote", "get-url", remote)
@@ -194,7 +187,8 @@ def _address(repository: Repository, remote: str) -> str:
     return str(here.resolve()) if here.exists() else found
 
 
-def _dvc_remote(root: Path) -> str:
+def dvc_remote(root: Path) -> str:
+    """The name of a project's default DVC remote; empty if there is none."""
     from dvc.config import Config
 
     return str(Config(dvc_dir=str(root / ".dvc"))["core"].get("remote", ""))

@@ -1,7 +1,6 @@
 """What has become of a sweep's points, and the finished ones brought here."""
 
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,8 +104,7 @@ def line(state: State) -> str:
 
 def _pull(root: Path, sweep: Sweep, names: Sequence[str]) -> None:
     refs = [f"{sweep.refs}{name}" for name in names]
-    env = programs.settings(Path(sys.executable).parent)
-    programs.run(["dvc", "exp", "pull", "--quiet", sweep.remote, *refs], root, env)
+    programs.run(["dvc", "exp", "pull", "--quiet", sweep.remote, *refs], root, programs.settings())
 
 
 def _last(root: Path, sweep: Sweep) -> dict[int, tuple[str, str]]:

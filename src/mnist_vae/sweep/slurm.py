@@ -15,10 +15,8 @@ from mnist_vae.programs import run
 from mnist_vae.sweep import plan
 from mnist_vae.sweep.plan import Sweep
 
-SCRIPT, JOBS = (
-    "job.sh",
-    "jobs",
-)  # in the sweep's folder; JOBS: a line for each array, id and first point
+SCRIPT = "job.sh"  # in the sweep's folder
+JOBS = "jobs"  # there, too: a line for each array, its id and first point
 ALIVE = {"RUNNING": "running", "COMPLETING": "running"}  # all other states of squeue wait
 
 # `wait` ends when a signal comes, so it is called until the task has ended. Stopped before its
@@ -86,32 +84,37 @@ def states(root: Path, sweep: Sweep) -> dict[int, str]:
 
     Raises PipelineError if the sweep was submitted and SLURM does not answer.
     """
-    noted = plan.folder_of(root, sweep.name) / JOBS
-    if not noted.exists():
+    first = _arrays(root, sweep)
+    if not first:
         return {}
-    first = dict(line.split() for line in noted.read_text(encoding="utf-8").splitlines())
     shown = ["--noheader", "--array", "--name", _job(sweep), "--format", "%F %K %T"]
     found = {}
     for line in run(["squeue", *shown], root).splitlines():
         job, task, state = line.split()
         if job in first and task.isdigit():
-            found[int(first[job]) + int(task)] = ALIVE.get(state, "queued")
+            found[first[job] + int(task)] = ALIVE.get(state, "queued")
     return found
 
 
 def ended(root: Path, sweep: Sweep) -> dict[int, str]:
     """How SLURM's accounting says that points' last jobs ended, where there is accounting."""
-    noted = plan.folder_of(root, sweep.name) / JOBS
-    if not noted.exists() or not shutil.which("sacct"):
+    first = _arrays(root, sweep)
+    if not first or not shutil.which("sacct"):
         return {}
-    first = dict(line.split() for line in noted.read_text(encoding="utf-8").splitlines())
     command = ["sacct", "-nXP", "--jobs", ",".join(first), "--format", "JobID,State"]
     done = subprocess.run(command, capture_output=True, text=True)
     found = {}
     for line in done.stdout.splitlines() if done.returncode == 0 else []:
         if match := re.fullmatch(r"(\d+)_(\d+)\|([A-Z_]+).*", line):
-            found[int(first[match[1]]) + int(match[2])] = match[3]
+            found[first[match[1]] + int(match[2])] = match[3]
     return found
+
+
+def _arrays(root: Path, sweep: Sweep) -> dict[str, int]:
+    """The job arrays that the sweep was submitted as: id -> first point."""
+    noted = plan.folder_of(root, sweep.name) / JOBS
+    lines = noted.read_text(encoding="utf-8").splitlines() if noted.exists() else []
+    return {job: int(first) for job, first in map(str.split, lines)}
 
 
 def _job(sweep: Sweep) -> str:

@@ -86,7 +86,7 @@ def _shown(clone: Path, env: dict[str, str]) -> str:
 
 def _settings(sweep: Sweep, ours: Clone) -> dict[str, str]:
     """For DVC and its stages; the experiment's MLflow run is made when it has been pushed."""
-    env = programs.settings(Path(sys.executable).parent)
+    env = programs.settings()
     env.setdefault(CHECKPOINTS, sweep.checkpoints)
     env["DVC_SITE_CACHE_DIR"] = str(ours.site)
     env["PYTHONUNBUFFERED"] = "1"

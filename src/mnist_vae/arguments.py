@@ -1,0 +1,28 @@
+"""How commands are added to `vae`, and arguments that several of them take."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+Function = Callable[[argparse.Namespace], None]
+Add = Callable[[str, Function, str, str], argparse.ArgumentParser]
+
+
+def adder(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", program: str) -> Add:
+    """What adds a command to a program: name, function, what it does, arguments of an example."""
+
+    def add(name: str, function: Function, says: str, example: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name, help=says, description=says, epilog=f"example: {program} {name} {example}"
+        )
+        added.set_defaults(function=function)
+        return added
+
+    return add
+
+
+def png(name: str) -> Path:
+    """A picture's path, as it is meant where the command is typed."""
+    if not name.endswith(".png"):
+        raise argparse.ArgumentTypeError(f"{name}: the picture is a PNG, so its name ends in .png")
+    return Path(name).resolve()
