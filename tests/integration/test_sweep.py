@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from mnist_vae.sweep import remote
 from mnist_vae.sweep.plan import Sweep
@@ -33,6 +34,7 @@ def log(project: Project) -> list[list[str]]:
 
 def test_two_tasks_of_one_point_at_once_make_one_experiment(lab: Project) -> None:
     server = f"sqlite:///{lab.folder.parent}/team.db"
+    MlflowClient(server).search_experiments()  # as a server: its tables are there
     command = ("python", "-m", "mnist_vae", "sweep", "work", "few", "0")
     tasks = [lab.start(*command, MLFLOW_TRACKING_URI=server) for _ in range(2)]
     said = [task.communicate()[0] for task in tasks]
