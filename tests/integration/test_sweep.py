@@ -58,6 +58,18 @@ def test_two_tasks_of_one_point_at_once_make_one_experiment(lab: Project) -> Non
     assert here.git("rev-parse", "FETCH_HEAD^{tree}") == ours
 
 
+def test_the_same_commit_made_twice_is_pushed_once(reproduced: Project, tmp_path: Path) -> None:
+    project = remotes.with_remotes(reproduced.copy(tmp_path / "project"), tmp_path)
+    head = project.git("rev-parse", "HEAD")
+    sweep = Sweep("same", head, str(tmp_path / "git"), "", "", ())
+    project.git("update-ref", f"{sweep.refs}one", head)  # as two tasks in one second make it
+    other = project.copy(tmp_path / "other")
+    first, second = (
+        remote.push(sweep, "one", clone.folder, clone.environment) for clone in (project, other)
+    )
+    assert (first, second) == (True, False)
+
+
 def test_a_stopped_task_goes_on_in_another_clone(lab: Project, tmp_path: Path) -> None:
     command = ("python", "-m", "mnist_vae", "sweep", "work", "few", "1")
     elsewhere = {"MNIST_VAE_SCRATCH": str(tmp_path / "scratch")}

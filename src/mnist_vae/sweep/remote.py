@@ -33,15 +33,14 @@ def push(sweep: Sweep, name: str, clone: Path, env: Mapping[str, str]) -> bool:
 
     def once() -> bool:
         try:
-            run(
-                ["git", "push", "--quiet", f"--force-with-lease={ref}:", "origin", f"{ref}:{ref}"],
-                clone,
-            )
+            lease = f"--force-with-lease={ref}:"
+            said = run(["git", "push", "--porcelain", lease, "origin", ref], clone)
         except PipelineError:
             if held(sweep, name):
                 return False
             raise
-        return True
+        # Two tasks that commit in the same second make the same commit: then Git pushes nothing.
+        return any(line.startswith("*") for line in said.splitlines())
 
     return patiently(once)
 

@@ -78,12 +78,12 @@ def is_complete(store: Store, run: "Run", snapshot: Snapshot, fetch: Fetch) -> b
         return False
     plots = {path for path in snapshot.outputs if path.startswith("plots/")} - gone
     there = {file.path for file in store.client.list_artifacts(run.info.run_id, "plots")}
-    ready = {
+    ready = [
         str(model.name)
         for model in models.of_run(store, run.info.run_id)
         if str(model.status) == "READY"
-    }
-    return plots <= there and (MODEL in gone or ready == set(models.NAMES))
+    ]  # each once: two machines may have written into one run
+    return plots <= there and (MODEL in gone or sorted(ready) == sorted(models.NAMES))
 
 
 def _one(store: Store, snapshot: Snapshot) -> "Run | None":
