@@ -64,7 +64,7 @@ class Parts:
     """What training changes in place, by name: all but its State."""
 
     models: Mapping[str, nn.Module]
-    optimizer: torch.optim.Optimizer
+    moments: Mapping[str, Tensor]
     generators: Mapping[str, torch.Generator]
 
 
@@ -142,8 +142,7 @@ class Checkpoint:
         }
         if not all(tensor.isfinite().all() for tensor in (state.sums, *arrays.values())):
             return False
-        for index, moments in parts.optimizer.state_dict()["state"].items():
-            arrays |= {f"adam/{index}/{name}": tensor for name, tensor in moments.items()}
+        arrays |= {f"adam/{name}": tensor for name, tensor in parts.moments.items()}
         arrays["sums"] = state.sums
         for name, generator in parts.generators.items():
             arrays[f"generator/{name}"] = generator.get_state()
@@ -221,16 +220,11 @@ def _checksum(arrays: Mapping[str, np.ndarray], progress: str) -> str:
 
 def _restore(parts: Parts, arrays: dict[str, np.ndarray], progress: dict[str, Any]) -> State:
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("adam/"):
-            _, index, moment = name.split("/")
-            moments.setdefault(int(index), {})[moment] = tensor
     state = State(progress["epoch"], progress["batch"], tensors["sums"], progress["history"])
     for kind, model in parts.models.items():
         model.load_state_dict({name: tensors[f"{kind}/{name}"] for name in model.state_dict()})
     for name, generator in parts.generators.items():
         generator.set_state(tensors[f"generator/{name}"])
-    groups = parts.optimizer.state_dict()["param_groups"]
-    parts.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    for name, moment in parts.moments.items():
+        moment.copy_(tensors[f"adam/{name}"])
     return state

@@ -2,12 +2,12 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mnist_vae import runtime
+from mnist_vae.adam import Adam
 from mnist_vae.checkpoint import Parts
 from mnist_vae.cuda_graph import Replayed
 from mnist_vae.model import VAE, StartParams
@@ -38,11 +38,9 @@ class Learner:
         self._model, self._train, self._params = model, train, params
         self._device = train.device
         self._beta = torch.zeros((), device=self._device)
-        self._scales, groups = _groups(model, params, self._device)
-        cuda = self._device.type == "cuda"
-        self._optimizer = torch.optim.Adam(
-            groups, betas=(0.9, params.adam_beta2), fused=True, capturable=cuda
-        )
+        groups = _groups(model, params)
+        self._rates = {scale: torch.zeros((), device=self._device) for scale in groups}
+        self._adam = Adam(list(groups.values()), list(self._rates.values()), params.adam_beta2)
         self._noise, self._pixels = (torch.Generator(self._device) for _ in range(2))
         self._now: ObjectiveParams = params  # of the epoch
         self._graph: Replayed | None = None
@@ -50,7 +48,7 @@ class Learner:
         self.ema = copy.deepcopy(model).requires_grad_(False) if averaged else model
         models = {"model": model} | ({"ema": self.ema} if averaged else {})
         generators = {"noise": self._noise, "pixels": self._pixels}
-        self.parts = Parts(models, self._optimizer, generators)
+        self.parts = Parts(models, self._adam.moments, generators)
 
     def begin_epoch(self, epoch: int, going_on: bool) -> None:
         """Draw what belongs to the epoch; `going_on` in the middle of it, from where that was."""
@@ -68,8 +66,8 @@ class Learner:
 
         Returns the sums of objective, rate and distortion over them (3,).
         """
-        for group, scale in zip(self._optimizer.param_groups, self._scales, strict=True):
-            group["lr"].fill_(lr * scale)
+        for scale, rate in self._rates.items():
+            rate.fill_(lr * scale)
         self._beta.fill_(beta)
         return (self._graph or self._update)(batch)
 
@@ -77,9 +75,9 @@ class Learner:
         """What a CUDA graph replays: all that it reads stays in its place."""
         seen, x = observe(self._train.index_select(0, batch), self._now, self._pixels)
         terms = bound(self._model, seen, x, self._now, self._beta, self._noise)
-        self._optimizer.zero_grad(set_to_none=True)
+        self._adam.clear()
         (-terms[0].mean()).backward()
-        self._optimizer.step()
+        self._adam.step()
         return torch.stack([term.detach().sum(dtype=torch.float64) for term in terms])
 
     def average(self, step: int, last: bool) -> None:
@@ -103,14 +101,11 @@ def average(ema: VAE, model: VAE, step: int, decay: float, last: bool = False) -
     torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - kept)
 
 
-def _groups(
-    model: VAE, params: LearnerParams, device: torch.device
-) -> tuple[list[float], list[dict[str, Any]]]:
-    """Scales of the learning rate, and the weights that each is for, with an `lr` of their own."""
+def _groups(model: VAE, params: LearnerParams) -> dict[float, list[Tensor]]:
+    """Scales of the learning rate, and the weights that each is for."""
     scale_of = {id(weight): params.input_lr_scale for weight in model.input_layer()}
     scale_of |= {id(weight): params.output_lr_scale for weight in model.output_layer()}
-    weights: dict[float, list[Tensor]] = {}  # as few groups as can be: each costs time in a step
+    groups: dict[float, list[Tensor]] = {}  # as few as can be: each costs time in a step
     for weight in model.parameters():
-        weights.setdefault(scale_of.get(id(weight), 1.0), []).append(weight)
-    groups = [{"params": group, "lr": torch.zeros((), device=device)} for group in weights.values()]
-    return list(weights), groups
+        groups.setdefault(scale_of.get(id(weight), 1.0), []).append(weight)
+    return groups

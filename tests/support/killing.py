@@ -22,7 +22,6 @@ from mnist_vae import arithmetic
 arithmetic.prepare(arithmetic.ArithmeticParams("portable"))  # as the stage's runner does
 
 import numpy as np
-import torch._dynamo  # noqa: F401 (the first optimizer imports it, which takes a second)
 
 from mnist_vae import errors
 from mnist_vae.arrays import read_arrays, write_arrays

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist_vae import checkpoint, training
-from mnist_vae.checkpoint import Checkpoint, Parts
+from mnist_vae.checkpoint import Checkpoint
 from mnist_vae.errors import PipelineError
+from mnist_vae.learner import Learner
 from mnist_vae.model import VAE
 from tests.support.fitting import MLP, PARAMS, STEPS, VARIANTS, fit, images, new_model, same
 
@@ -72,13 +73,13 @@ def test_no_flipped_bit_in_a_checkpoint_goes_unnoticed(stopped: Path, data: st.D
     path.write_bytes(content)
     vae = VAE(MLP)
     before = copy.deepcopy(vae)
-    optimizer = torch.optim.Adam(vae.parameters())
-    parts = Parts({"model": vae}, optimizer, {})
+    parts = Learner(vae, images()[0], PARAMS).parts
     assert Checkpoint(path, 1).restore(parts) is None
     assert same(vae, before)
-    assert not optimizer.state_dict()["state"]
+    assert not any(moment.any() for moment in parts.moments.values())
     assert Checkpoint(stopped / "checkpoint.safetensors", 1).restore(parts) is not None
     assert not same(vae, before)
+    assert all(moment.any() for moment in parts.moments.values())
 
 
 @pytest.mark.parametrize(("given", "seconds"), [("0", 0.0), ("2.5", 2.5), ("inf", math.inf)])

@@ -1,7 +1,4 @@
-"""The trained model as MLflow models: images -> reconstructions, and latent vectors -> images.
-
-Both are saved by torch.export, without pickle, and run without this project's code.
-"""
+"""The trained model as MLflow models: images -> reconstructions, and latent vectors -> images."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +6,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from mnist_vae.images import PIXELS
+from mnist_vae.arrays import read_arrays
+from mnist_vae.tracking import exports
 from mnist_vae.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
 
-NAMES = ("vae", "decoder")
 MD5 = "dvc.md5"
 
 
@@ -28,23 +25,12 @@ def of_run(store: Store, run_id: str) -> "list[LoggedModel]":
 
 def log(store: Store, run: "Run", weights: Path, md5: str) -> "dict[str, LoggedModel]":
     """Log both models of a weights file and return them by name."""
-    import mlflow
-    import torch
-
-    from mnist_vae.model import load
-
-    vae = load(weights)
-    decoder = torch.nn.Sequential(vae.decoder, torch.nn.Sigmoid()).eval()
-    requirements = [
-        f"mlflow=={mlflow.__version__}",
-        f"torch=={torch.__version__.split('+')[0]}",  # +cpu and the like are on no index
-    ]
+    arrays, metadata = read_arrays(weights)
+    network = exports.of_network(store.root, weights, metadata["architecture"])
     logged = {}
-    for name, module, size in zip(
-        NAMES, (vae, decoder), (PIXELS, vae.params.latent_dim), strict=True
-    ):
+    for name in exports.NAMES:
         with _logged_model(store, run, name, md5) as (entity, folder):
-            _save(module, size, entity.model_id, run.info.run_id, requirements, folder)
+            exports.fill(network, name, arrays, (entity.model_id, run.info.run_id), folder)
         logged[name] = store.client.get_logged_model(entity.model_id)
     return logged
 
@@ -69,26 +55,3 @@ def _logged_model(
         store.client.log_model_artifacts(entity.model_id, str(folder))
     store.client.log_outputs(run.info.run_id, [LoggedModelOutput(entity.model_id, step=0)])
     store.client.finalize_logged_model(entity.model_id, "READY")
-
-
-def _save(
-    module: object, size: int, model_id: str, run_id: str, requirements: list[str], folder: Path
-) -> None:
-    import mlflow.pytorch
-    import numpy as np
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    inputs, outputs = (
-        Schema([TensorSpec(np.dtype("float32"), (-1, width))]) for width in (size, PIXELS)
-    )
-    mlflow.pytorch.save_model(
-        module,
-        str(folder),
-        mlflow_model=Model(model_id=model_id, run_id=run_id),
-        signature=ModelSignature(inputs, outputs),
-        # torch.export takes a batch of one for a constant
-        input_example=np.zeros((2, size), np.float32),
-        pip_requirements=requirements,
-        serialization_format="pt2",
-    )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mnist_vae import history
 from mnist_vae.experiments.outputs import md5
 from mnist_vae.experiments.snapshot import DATA, EVALUATION, HISTORY, MODEL, Snapshot
-from mnist_vae.tracking import environment, models, runs, summary
+from mnist_vae.tracking import environment, exports, models, runs, summary
 from mnist_vae.tracking import tags as run_tags
 from mnist_vae.tracking.store import Store
 
@@ -83,7 +83,7 @@ def is_complete(store: Store, run: "Run", snapshot: Snapshot, fetch: Fetch) -> b
         for model in models.of_run(store, run.info.run_id)
         if str(model.status) == "READY"
     ]  # each once: two machines may have written into one run
-    return plots <= there and (MODEL in gone or sorted(ready) == sorted(models.NAMES))
+    return plots <= there and (MODEL in gone or sorted(ready) == sorted(exports.NAMES))
 
 
 def _one(store: Store, snapshot: Snapshot) -> "Run | None":
