@@ -13,7 +13,7 @@ INSTALL = { command -v uv >/dev/null && \
 LINK = --quiet --no-index --no-deps --no-build-isolation --editable .
 VAE := .venv/bin/vae
 
-.PHONY: repro test benchmark lint lock benchmark-lock rebuild run-of champion reproduce verify
+.PHONY: repro test benchmark lint lock benchmark-lock rebuild run-of champion results reproduce verify
 
 repro: $(VAE)  ## the environment, then the whole pipeline
 	dvc repro
@@ -33,6 +33,9 @@ run-of: $(VAE)  ## the MLflow run of EXP (experiment or revision), or of the wor
 
 champion: $(VAE)  ## register the best recipe by METRIC (greyscale/validation_elbo), of at least SEEDS seeds
 	$(VAE) champion --metric $(METRIC) $(if $(SEEDS),--seeds $(SEEDS))
+
+results: $(VAE)  ## the tables in README and docs/results.md, from the records in records/
+	$(VAE) results
 
 reproduce: $(VAE)  ## run RUN (an MLflow run, experiment or revision) again, in its own environment
 	$(VAE) reproduce $(RUN) $(if $(RECORD),--record)

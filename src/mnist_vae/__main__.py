@@ -96,6 +96,20 @@ def _parser() -> argparse.ArgumentParser:
     plane.add_argument("--protocol", choices=("greyscale", "binarized"), required=True)
     plane.add_argument("--output", type=png, default=Path("rate_distortion.png"))
     evidence.add(command)
+    record = command(
+        "record",
+        _record,
+        "keep what an experiment came to as a file in records/, for a row of a table",
+        "latent-16 latent_dim-16",
+    )
+    record.add_argument("row", help="a row's name, which records/rows.yaml labels")
+    record.add_argument("names", nargs="+", help="experiments or revisions, one for each seed")
+    command(
+        "results",
+        _results,
+        "write the tables of README and docs/results.md from the records (`make results`)",
+        "",
+    )
     sweep.add(
         commands.add_parser(
             "sweep",
@@ -185,6 +199,22 @@ def _packages(_: argparse.Namespace) -> None:
     from mnist_vae import packages
 
     packages.update()
+
+
+def _record(arguments: argparse.Namespace) -> None:
+    from mnist_vae import records
+    from mnist_vae.experiments.repository import Repository
+
+    with Repository(root()) as repository:
+        for name in arguments.names:
+            print(records.write(records.FOLDER, arguments.row, records.of(repository, name)))
+
+
+def _results(_: argparse.Namespace) -> None:
+    from mnist_vae import records
+
+    changed = [str(path) for path in records.update(root())]
+    print(*(changed or ["every table and picture was as its records say"]), sep="\n")
 
 
 def _rate_distortion(arguments: argparse.Namespace) -> None:

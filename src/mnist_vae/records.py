@@ -1,0 +1,203 @@
+"""What an experiment came to, as a small file in Git: the tables in README and docs come from them.
+
+A row of a table is a folder of records, one for each seed. A record holds what it takes to repeat
+the experiment and to compare what comes out: commit, all parameters, metrics, md5 of the outputs.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_vae import arithmetic, history, params
+from mnist_vae.errors import PipelineError
+from mnist_vae.experiments import snapshot as snapshots
+from mnist_vae.experiments.recipes import Spread
+from mnist_vae.experiments.repository import Repository
+from mnist_vae.experiments.snapshot import EVALUATION, HISTORY, MODEL, SEEDS
+from mnist_vae.files import write_json, write_text
+from mnist_vae.tracking import environment
+
+FOLDER = Path("records")
+LABELS = FOLDER / "rows.yaml"  # row -> what stands in its first column
+PAGES = (Path("README.md"), Path("docs/results.md"))
+# In a page: <!-- records: a row, another -->, the table of them, <!-- records: end -->
+BLOCK = re.compile(r"(<!-- records: (?!end)([^.>]+?) -->\n)(.*?)(<!-- records: end -->)", re.DOTALL)
+# <!-- records: rate-distortion.png of a row, another -->: the picture beside the page.
+PICTURE = re.compile(r"<!-- records: (\S+\.png) of ([^>]+?) -->")
+LOCK = "requirements.lock"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One experiment. commit: on which it was run, or that holds it; cpu: empty if unknown."""
+
+    commit: str
+    params: dict[str, Any]
+    metrics: dict[str, Any]
+    last_epoch: dict[str, float]
+    outputs: dict[str, str]
+    requirements: str
+    cpu: str
+
+    @property
+    def seeds(self) -> tuple[object, ...]:
+        return tuple(self.params.get(name) for name in SEEDS)
+
+    def figure(self, name: str) -> float:
+        """A metric of the record's protocol."""
+        return float(self.metrics[self.params["likelihood"]][name])
+
+
+def of(repository: Repository, name: str) -> Record:
+    """The record of an experiment or a revision; PipelineError if it is none or has no results."""
+    commit = repository.resolve(name)
+    if not commit:
+        raise PipelineError(f"{name} is neither a revision nor an experiment's name")
+    snapshot = snapshots.for_run(snapshots.load(lambda path: repository.read(commit, path)))
+    if snapshot.problem:
+        raise PipelineError(f"{name} has no results: {snapshot.problem}")
+    held = {path: repository.read(commit, path) or b"" for path in (EVALUATION, HISTORY, LOCK)}
+    based = {exp.commit: exp.baseline for exp in repository.experiments()}
+    trained = environment.recorded(repository.folder, snapshot.outputs[MODEL], snapshot.params)
+    return Record(
+        commit=based.get(commit, commit),
+        params=snapshot.params,
+        metrics=json.loads(held[EVALUATION]),
+        last_epoch=history.parse(held[HISTORY].decode())[-1],
+        outputs=snapshot.outputs,
+        requirements=hashlib.sha256(held[LOCK]).hexdigest(),
+        cpu=arithmetic.cpu("model name") if trained else "",
+    )
+
+
+def write(folder: Path, row: str, record: Record) -> Path:
+    """Add a record to a row, or replace the one of its seeds.
+
+    Raises PipelineError if the row holds records of another recipe.
+    """
+    mine = _recipe(record)
+    for other in _held(folder / row):
+        if other.seeds != record.seeds and (changed := _differing(_recipe(other), mine)):
+            raise PipelineError(f"{folder / row} has records with another {', '.join(changed)}")
+    seeds = [f"{name}-{value}" for name, value in zip(SEEDS, record.seeds, strict=True) if value]
+    path = folder / row / f"{'_'.join(seeds) or 'seed-0'}.json"
+    write_json(path, asdict(record))
+    return path
+
+
+def read(folder: Path, row: str) -> list[Record]:
+    """A row's records, by their seeds; PipelineError if there is none or it is damaged."""
+    found = _held(folder / row)
+    if not found:
+        raise PipelineError(f"{folder / row} has no record; `vae record {row} EXPERIMENT` adds one")
+    return sorted(found, key=lambda record: str(record.seeds))
+
+
+def _held(folder: Path) -> list[Record]:
+    try:
+        return [
+            Record(**json.loads(path.read_text(encoding="utf-8"))) for path in folder.glob("*.json")
+        ]
+    except (ValueError, TypeError) as error:
+        raise PipelineError(f"a record in {folder} is damaged ({error})") from None
+
+
+def render(text: str, folder: Path, defaults: Mapping[str, Any]) -> str:
+    """A page with its tables made anew; defaults: params.yaml, from which commands differ."""
+
+    def block(match: "re.Match[str]") -> str:
+        rows = [row.strip() for row in match[2].split(",")]
+        return f"{match[1]}{_table(folder, rows, defaults)}\n{match[4]}"
+
+    return BLOCK.sub(block, text)
+
+
+def update(root: Path) -> list[Path]:
+    """Render all pages with their pictures, and return the files that changed."""
+    defaults = params.held(params.PARAMS, (root / params.PARAMS).read_bytes())
+    changed = []
+    for page in PAGES:
+        text = (root / page).read_text(encoding="utf-8")
+        made = render(text, root / FOLDER, defaults)
+        if made != text:
+            write_text(root / page, made)
+            changed.append(page)
+        for name, rows in PICTURE.findall(made):
+            path = page.parent / name
+            before = (root / path).read_bytes() if (root / path).exists() else b""
+            _draw(root / path, [read(root / FOLDER, row.strip())[0] for row in rows.split(",")])
+            if (root / path).read_bytes() != before:
+                changed.append(path)
+    return changed
+
+
+def _draw(path: Path, found: Sequence[Record]) -> None:
+    """The first seeds in the rate-distortion plane."""
+    from mnist_vae import figure, rate_distortion
+
+    points = [
+        rate_distortion.Point(
+            f"latent_dim {record.params['latent_dim']}",
+            record.params["latent_dim"],
+            *(record.figure(f"test_{name}") for name in ("rate", "distortion", "elbo", "elbo_se")),
+        )
+        for record in found
+    ]
+    protocol = found[0].params["likelihood"]
+    figure.save(rate_distortion.draw(points, protocol), path, found[0].params["plot_dpi"])
+
+
+def _table(folder: Path, rows: Sequence[str], defaults: Mapping[str, Any]) -> str:
+    """A row for each recipe: its first seed's figures, and all its seeds'."""
+    labels = params.held(LABELS, (folder / LABELS.name).read_bytes())
+    lines, protocols = [], set()
+    for row in rows:
+        if row not in labels:
+            raise PipelineError(f"{LABELS} has no label for {row}")
+        found = read(folder, row)
+        first = found[0]
+        protocols.add(first.params["likelihood"])
+        several = Spread.of([record.figure("test_elbo") for record in found])
+        seeds = "" if several.deviation is None else _number(several.mean, several.deviation)
+        if seeds:
+            seeds += f" ({several.n})"
+        elbo = _number(first.figure("test_elbo"), first.figure("test_elbo_se"))
+        parts = [f"{first.figure(f'test_{name}'):.2f}" for name in ("rate", "distortion")]
+        command = f"`{_command(first.params, defaults)}`"
+        lines.append(" | ".join([str(labels[row]), command, elbo, *parts, seeds]))
+    if len(protocols) > 1:
+        raise PipelineError(f"{', '.join(rows)}: figures of two protocols cannot be compared")
+    head = ["model | command | test ELBO | rate | distortion | seeds", " | ".join(["---"] * 6)]
+    return "\n".join(f"| {line} |" for line in [*head, *lines])
+
+
+def _command(recorded: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """How to run it; a parameter that is newer than the record has its default."""
+    if gone := sorted(recorded.keys() - defaults.keys()):
+        raise PipelineError(f"a record has {', '.join(gone)}, which params.yaml has not; run again")
+    changes = snapshots.difference(recorded, defaults)
+    if not changes:
+        return "make repro"
+    return " ".join(
+        ["dvc exp run", *(f"-S {name}={_plain(value)}" for name, value in changes.items())]
+    )
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value).replace(" ", "")
+
+
+def _number(value: float, error: float) -> str:
+    return f"{value:.2f} ± {error:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _recipe(record: Record) -> dict[str, Any]:
+    return {name: value for name, value in record.params.items() if name not in SEEDS}
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    return sorted({*snapshots.difference(one, other), *snapshots.difference(other, one)})

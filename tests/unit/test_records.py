@@ -1,0 +1,135 @@
+"""Tables come from records: a row without one cannot stand, a figure without one is found."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnist_vae import params, records
+from mnist_vae.errors import PipelineError
+from mnist_vae.records import Record
+from tests.support.checkout import ROOT
+
+DEFAULTS = {
+    "latent_dim": 2,
+    "likelihood": "greyscale",
+    "hidden_sizes": [512, 512],
+    "seed": 0,
+    "split_seed": 0,
+    "binarization_seed": 0,
+    "evaluation_seed": 0,
+    "picture_seed": 0,
+    "plot_dpi": 50,
+}
+METRICS = {
+    "test_elbo": -136.781,
+    "test_elbo_se": 0.5,
+    "test_rate": 6.8,
+    "test_rate_se": 0.01,
+    "test_distortion": 129.95,
+    "test_distortion_se": 0.5,
+}
+PAGE = "before\n<!-- records: two, three -->\nold\n<!-- records: end -->\nafter\n"
+
+
+def record(elbo: float = -136.781, **changes: object) -> Record:
+    values = DEFAULTS | changes
+    metrics = {str(values["likelihood"]): METRICS | {"test_elbo": elbo}}
+    return Record("c" * 40, values, metrics, {"epoch": 30.0}, {"models/vae": "m"}, "lock", "a CPU")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    records.write(tmp_path, "two", record())
+    records.write(tmp_path, "three", record(latent_dim=3))
+    (tmp_path / "rows.yaml").write_text("two: the first\nthree: three units\n")
+    return tmp_path
+
+
+def test_a_table_is_what_the_records_say(folder: Path) -> None:
+    assert records.render(PAGE, folder, DEFAULTS) == (
+        "before\n<!-- records: two, three -->\n"
+        "| model | command | test ELBO | rate | distortion | seeds |\n"
+        "| --- | --- | --- | --- | --- | --- |\n"
+        "| the first | `make repro` | \N{MINUS SIGN}136.78 ± 0.50 | 6.80 | 129.95 |  |\n"
+        "| three units | `dvc exp run -S latent_dim=3` | \N{MINUS SIGN}136.78 ± 0.50 | 6.80 | 129.95 |  |\n"
+        "<!-- records: end -->\nafter\n"
+    )
+    records.write(folder, "two", record(-137.781, seed=1))
+    again = records.render(PAGE, folder, DEFAULTS)
+    assert (
+        "| \N{MINUS SIGN}136.78 ± 0.50 | 6.80 | 129.95 | \N{MINUS SIGN}137.28 ± 0.71 (2) |" in again
+    )
+    assert records.render(again, folder, DEFAULTS) == again
+    other = records.render(PAGE, folder, DEFAULTS | {"hidden_sizes": [8], "new": 1})
+    assert "`dvc exp run -S hidden_sizes=[512,512] -S latent_dim=3`" in other
+
+
+def test_a_row_without_a_record_cannot_stand(folder: Path) -> None:
+    with pytest.raises(PipelineError, match="no label for four"):
+        records.render(PAGE.replace("three", "four"), folder, DEFAULTS)
+    (folder / "three/seed-0.json").unlink()
+    with pytest.raises(PipelineError, match="has no record; `vae record three EXPERIMENT`"):
+        records.render(PAGE, folder, DEFAULTS)
+    (folder / "three/seed-0.json").write_text("{}")
+    with pytest.raises(PipelineError, match="damaged"):
+        records.render(PAGE, folder, DEFAULTS)
+
+
+def test_a_row_is_one_recipe_and_a_table_one_protocol(folder: Path) -> None:
+    with pytest.raises(PipelineError, match="records with another latent_dim"):
+        records.write(folder, "two", record(latent_dim=3, seed=1))
+    records.write(folder, "three", record(latent_dim=3, likelihood="greyscale"))  # replaced
+    assert len(records.read(folder, "three")) == 1
+    (folder / "three/seed-0.json").unlink()
+    records.write(folder, "three", record(likelihood="binarized"))
+    with pytest.raises(PipelineError, match="two protocols"):
+        records.render(PAGE, folder, DEFAULTS)
+    with pytest.raises(PipelineError, match=r"has plot_dpi, which params\.yaml has not"):
+        records.render(PAGE, folder, {k: v for k, v in DEFAULTS.items() if k != "plot_dpi"})
+
+
+@given(st.permutations(range(5)))
+def test_seeds_stand_beside_each_other(order: list[int]) -> None:
+    names = ["seed", "split_seed", "evaluation_seed", "seed", "seed"]
+    made = [record(**{names[number]: number}) for number in order]
+    assert len({one.seeds for one in made}) == 5
+    assert len({json.dumps(one.seeds) for one in made}) == 5
+
+
+def test_the_pages_are_as_the_records_say(tmp_path: Path) -> None:
+    defaults = params.held(params.PARAMS, (ROOT / params.PARAMS).read_bytes())
+    for page in records.PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert records.BLOCK.search(text), page
+        assert records.render(text, ROOT / records.FOLDER, defaults) == text, "run `make results`"
+        for name, rows in records.PICTURE.findall(text):
+            found = [records.read(ROOT / records.FOLDER, row.strip())[0] for row in rows.split(",")]
+            records._draw(tmp_path / name, found)
+            assert (tmp_path / name).read_bytes() == (ROOT / page.parent / name).read_bytes()
+
+
+def test_no_figure_of_the_readme_lacks_a_record() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    kept = {
+        f"{abs(record.figure(f'test_{name}')):.2f}"
+        for row in (ROOT / records.FOLDER).iterdir()
+        if row.is_dir()
+        for record in records.read(ROOT / records.FOLDER, row.name)
+        for name in ("elbo", "elbo_se", "rate", "distortion")
+    }
+    prose = records.BLOCK.sub("", text)
+    figures = re.findall(r"\N{MINUS SIGN}(\d+\.\d+)", prose)
+    assert not [figure for figure in figures if figure not in kept]
+
+
+def test_a_record_of_an_unknown_field_is_damaged(folder: Path) -> None:
+    path = folder / "two/seed-0.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"more": 1}))
+    with pytest.raises(PipelineError, match="damaged"):
+        records.read(folder, "two")
+    assert replace(record(), cpu="") != record()
