@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from mnist_vae.images import PIXELS
 from mnist_vae.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -41,10 +40,11 @@ def log(store: Store, run: "Run", weights: Path, md5: str) -> "dict[str, LoggedM
     ]
     logged = {}
     for name, module, size in zip(
-        NAMES, (vae, decoder), (PIXELS, vae.params.latent_dim), strict=True
+        NAMES, (vae, decoder), (vae.pixels, vae.params.latent_dim), strict=True
     ):
         with _logged_model(store, run, name, md5) as (entity, folder):
-            _save(module, size, entity.model_id, run.info.run_id, requirements, folder)
+            sizes = size, vae.pixels
+            _save(module, sizes, entity.model_id, run.info.run_id, requirements, folder)
         logged[name] = store.client.get_logged_model(entity.model_id)
     return logged
 
@@ -72,23 +72,26 @@ def _logged_model(
 
 
 def _save(
-    module: object, size: int, model_id: str, run_id: str, requirements: list[str], folder: Path
+    module: object,
+    sizes: tuple[int, int],
+    model_id: str,
+    run_id: str,
+    requirements: list[str],
+    folder: Path,
 ) -> None:
     import mlflow.pytorch
     import numpy as np
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    inputs, outputs = (
-        Schema([TensorSpec(np.dtype("float32"), (-1, width))]) for width in (size, PIXELS)
-    )
+    inputs, outputs = (Schema([TensorSpec(np.dtype("float32"), (-1, size))]) for size in sizes)
     mlflow.pytorch.save_model(
         module,
         str(folder),
         mlflow_model=Model(model_id=model_id, run_id=run_id),
         signature=ModelSignature(inputs, outputs),
         # torch.export takes a batch of one for a constant
-        input_example=np.zeros((2, size), np.float32),
+        input_example=np.zeros((2, sizes[0]), np.float32),
         pip_requirements=requirements,
         serialization_format="pt2",
     )
