@@ -35,6 +35,7 @@ from mnist_vae.tiles import manifold, prior_samples, reconstructions
 ARRAYS = (
     "active",
     "kl_per_unit",
+    "labels",
     "latent_mean",
     "manifold",
     "manifold_axis",
@@ -62,11 +63,13 @@ def read_evaluation(path: Path) -> dict[str, np.ndarray]:
     as they do in their files.
     """
     arrays, metadata = read_arrays(path)
-    if missing := [name for name in ARRAYS if name not in arrays]:
+    look = images.look(metadata)
+    names = [name for name in ARRAYS if look.classes or name != "labels"]
+    if missing := [name for name in names if name not in arrays]:
         raise PipelineError(f"{path} holds no {', '.join(missing)}; run `dvc repro evaluate`")
-    if wrong := [name for name in ARRAYS if not np.isfinite(arrays[name]).all()]:
+    if wrong := [name for name in names if not np.isfinite(arrays[name]).all()]:
         raise PipelineError(f"{path}: {', '.join(wrong)} not finite; run `dvc repro train`")
-    if not images.look(metadata).ink:
+    if not look.ink:
         arrays |= {name: 1 - arrays[name] for name in OF_IMAGES}
     return arrays
 
