@@ -154,7 +154,9 @@ def test_convolutions_have_the_same_interface() -> None:
 
 
 @pytest.mark.parametrize("side", [4, 5, 6, 7, 8, 9, 30, 33])
-@pytest.mark.parametrize("architecture", [TINY, CONV], ids=["mlp", "conv"])
+@pytest.mark.parametrize(
+    "architecture", [TINY, replace(CONV, activation="tanh")], ids=["mlp", "conv"]
+)
 def test_images_of_any_size(architecture: ModelParams, side: int, tmp_path: Path) -> None:
     start = StartParams("spread", "data_mean", seed=0)
     mean_image = torch.rand(side**2) * 0.8 + 0.1
