@@ -197,8 +197,8 @@ def _draw(
     if data is None:
         raise PipelineError(f"{DATA['test']} is not in the DVC cache: `dvc pull {DATA['test']}`")
     arrays, metadata = read_arrays(data)
-    look, shown = images.look(metadata), arrays["images"] / 255
+    look = images.look(metadata)
+    shown = plots.as_shown(arrays["images"] / 255, look)
     names = found[0].name, found[1].name
-    shown = shown if look.ink else 1 - shown
     drawn = difference.draw(two.per_image, two.labels, shown, names, look.classes)
     figure.save(drawn, path, params.load(plots.PlotParams).plot_dpi)

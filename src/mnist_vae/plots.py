@@ -29,7 +29,7 @@ from mnist_vae.figure import (
     unit_name,
 )
 from mnist_vae.history import COLUMNS, Row
-from mnist_vae.images import DIGITS
+from mnist_vae.images import DIGITS, Look
 from mnist_vae.tiles import manifold, prior_samples, reconstructions
 
 ARRAYS = (
@@ -59,8 +59,7 @@ class PlotParams:
 def read_evaluation(path: Path) -> dict[str, np.ndarray]:
     """Read the arrays of the evaluate stage; PipelineError if one is missing or not finite.
 
-    Figures show 1 as black. Images of which 1 is light are inverted here, so that they look there
-    as they do in their files.
+    Images come as `as_shown` gives them.
     """
     arrays, metadata = read_arrays(path)
     look = images.look(metadata)
@@ -69,9 +68,22 @@ def read_evaluation(path: Path) -> dict[str, np.ndarray]:
         raise PipelineError(f"{path} holds no {', '.join(missing)}; run `dvc repro evaluate`")
     if wrong := [name for name in names if not np.isfinite(arrays[name]).all()]:
         raise PipelineError(f"{path}: {', '.join(wrong)} not finite; run `dvc repro train`")
-    if not look.ink:
-        arrays |= {name: 1 - arrays[name] for name in OF_IMAGES}
-    return arrays
+    return arrays | {name: as_shown(arrays[name], look) for name in OF_IMAGES}
+
+
+def as_shown(values: np.ndarray, look: Look) -> np.ndarray:
+    """Images (..., 784) for figures, in which 1 is black, 0 white, and one image meets the next.
+
+    Those of which 1 is light are inverted, to look as in their files. MNIST's stay as they are;
+    others, which may fill their frame, get a white line on the right and below.
+    """
+    if look == DIGITS:
+        return values
+    side = math.isqrt(values.shape[-1])
+    square = (values if look.ink else 1 - values).reshape(*values.shape[:-1], side, side)
+    line = (0, max(1, side // 16))
+    framed = np.pad(square, [(0, 0)] * (values.ndim - 1) + [line, line])
+    return framed.reshape(*values.shape[:-1], -1)
 
 
 def read_classes(path: Path) -> tuple[str, ...]:

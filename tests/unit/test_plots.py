@@ -227,11 +227,18 @@ def test_images_of_which_1_is_light_look_so(tmp_path: Path) -> None:
     for look in (Look((), ink=False), Look((), ink=True)):
         write_arrays(tmp_path / "arrays", values, metadata(look))
         shown = plots.read_evaluation(tmp_path / "arrays")
-        for name in values:
-            inverted = name in plots.OF_IMAGES and not look.ink
-            expected = 1 - values[name] if inverted else values[name]
-            np.testing.assert_array_equal(shown[name], expected)
+        for name in values.keys() - set(plots.OF_IMAGES):
+            np.testing.assert_array_equal(shown[name], values[name])
+        for name in plots.OF_IMAGES:
+            framed = shown[name].reshape(-1, 29, 29)  # with a white line between two
+            stored = values[name].reshape(-1, 28, 28)
+            inside = stored if look.ink else 1 - stored
+            np.testing.assert_array_equal(framed[:, :28, :28], inside)
+            assert not framed[:, 28].any() and not framed[:, :, 28].any()
         assert plots.read_classes(tmp_path / "arrays") == ()
+    write_arrays(tmp_path / "arrays", arrays(2))
+    digits = plots.read_evaluation(tmp_path / "arrays")
+    np.testing.assert_array_equal(digits["originals"], arrays(2)["originals"])
     write_arrays(tmp_path / "arrays", values, metadata(Look(("a", "b"), ink=True)))
     with pytest.raises(PipelineError, match="holds no labels"):
         plots.read_evaluation(tmp_path / "arrays")
