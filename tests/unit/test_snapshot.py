@@ -100,7 +100,7 @@ OWN = {
     "dvc_yaml": ("deps: [train.py]", "deps: [train.py, '${data_folder}']"),
     "dvc_lock": (
         "    - {path: train.py,",
-        "    - {path: images, hash: md5, md5: dddd.dir}\n    - {path: train.py,",
+        "    - {path: ./images/, hash: md5, md5: dddd.dir}\n    - {path: train.py,",
     ),
 }
 
@@ -114,8 +114,8 @@ def test_a_users_own_images_are_part_of_the_key() -> None:
     assert not other.problem
     assert len({own.key, other.key}) == len({own.recipe, other.recipe}) == 2
     assert own.code == other.code
-    elsewhere = load(**OWN | {"dvc_lock": (old, new.replace("path: images", "path: others"))})
-    assert elsewhere.problem == "dvc.lock was made from another folder than images (stage train)"
+    elsewhere = load(**OWN | {"dvc_lock": (old, new.replace("path: ./images/", "path: others"))})
+    assert elsewhere.problem == "dvc.lock was made from another folder than ./images/ (stage train)"
 
 
 def test_the_folder_plays_no_part_with_other_data_sets() -> None:

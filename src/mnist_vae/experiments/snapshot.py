@@ -7,7 +7,6 @@ is one MLflow run, under however many names the experiment stands in Git.
 
 import hashlib
 import json
-import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -176,8 +175,7 @@ def _own_data(read: Read, params: Mapping[str, Any], stages: Mapping[str, Any]) 
 
 def _own_paths(stage: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
     """A stage's dependencies that parameters name, as dvc.lock writes them."""
-    named = [path for path in _paths(stage, "deps") if "${" in path]
-    return [posixpath.normpath(filled(path, params)) for path in named]
+    return [filled(path, params) for path in _paths(stage, "deps") if "${" in path]
 
 
 def _outdated(
