@@ -81,7 +81,8 @@ def reconstructions(
             some = pairs[column::each]
             left = (kind * each + column) * (wide + gap)
             canvas[: len(some) * side, left : left + wide] = _tile(some)
-    figure = Figure(figsize=(WIDTH, 0.65 + 0.32 * rows))
+    above = 0.65 if max(map(len, shown)) < 2 else 0.75  # letters are higher than digits
+    figure = Figure(figsize=(WIDTH, above + 0.32 * rows * (10 / (len(shown) * each))))
     axes = figure.subplots()
     axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=1)
     for column in range(1, len(shown) * each):

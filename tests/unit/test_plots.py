@@ -211,7 +211,7 @@ def test_any_number_of_classes_or_none_can_be_drawn(
     values = arrays(latent_dim, images=400)
     names = tuple(f"${number} of a longer name" for number in range(classes))
     values["labels"] = (np.arange(400) % max(classes, 1)).astype(np.uint8)
-    values["picture_labels"] = np.zeros(20, np.uint8)
+    values["picture_labels"] = (np.arange(20) % min(max(classes, 1), 10)).astype(np.uint8)
     if not classes:
         del values["labels"]
     drawn = plots.draw(read(history(tmp_path / "h.csv")), values, names)
