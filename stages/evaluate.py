@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mnist_vae import dataset, evaluation, model, runtime
+from mnist_vae import dataset, evaluation, images, model, runtime
 from mnist_vae.arrays import write_arrays
 from mnist_vae.files import write_json
 from mnist_vae.inputs import Inputs
@@ -17,8 +17,12 @@ def main(inputs: Inputs) -> None:
     device = runtime.prepare(inputs.load(runtime.RuntimeParams))
     vae = model.load(MODEL).to(device)
     x = dataset.load_observations("test", settings.likelihood).to(device)
-    train = dataset.load_intensities("train"), dataset.load_labels("train")
-    metrics, arrays = evaluation.evaluate(vae, x, dataset.load_labels("test"), train, settings)
+    look = dataset.load_look()
+    labels, known = (
+        dataset.load_labels(split) if look.classes else None for split in ("test", "train")
+    )
+    train = dataset.load_intensities("train"), known
+    metrics, arrays = evaluation.evaluate(vae, x, labels, train, settings, len(look.classes))
     inputs.check()
     write_json(METRICS, metrics)
-    write_arrays(ARRAYS, arrays)
+    write_arrays(ARRAYS, arrays, images.metadata(look))

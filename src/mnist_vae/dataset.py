@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mnist_vae.arrays import read_arrays
 from mnist_vae.errors import PipelineError
+from mnist_vae.images import Look, look
 
 PROCESSED = Path("data/processed")
 
@@ -30,8 +31,13 @@ def load_observations(split: str, likelihood: str, folder: Path = PROCESSED) -> 
 
 
 def load_labels(split: str, folder: Path = PROCESSED) -> np.ndarray:
-    """Classes 0 to 9: uint8 (N,)."""
+    """Classes, counted from 0: uint8 (N,)."""
     return _array(split, "labels", folder)
+
+
+def load_look(folder: Path = PROCESSED) -> Look:
+    """The classes' names, none if there are no labels, and how pictures show the images."""
+    return look(read_arrays(folder / "test.safetensors")[1])
 
 
 def draw(intensities: Tensor, generator: torch.Generator) -> Tensor:

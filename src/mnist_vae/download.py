@@ -25,6 +25,7 @@ class DownloadParams:
     dataset: str
 
 
+OWN = "folder"  # the data set that is already here
 # Of the uncompressed files whose .gz and plain MD5 are published (tests/unit/test_download.py).
 _TRAIN_IMAGES = partial(File, "train-images-idx3-ubyte", 47_040_016)
 _TRAIN_LABELS = partial(File, "train-labels-idx1-ubyte", 60_008)
@@ -49,9 +50,13 @@ FILES = {
 def download(params: DownloadParams, folder: Path, mirror: str, limits: Limits = LIMITS) -> None:
     """Put the dataset's four uncompressed IDX files into `folder`.
 
-    `mirror` is the value of MNIST_MIRROR, empty for none. Raises PipelineError as `fetch`,
-    and if `mirror` is of no known kind.
+    `mirror` is the value of MNIST_MIRROR, empty for none. For a user's own images, `folder` stays
+    empty. Raises PipelineError as `fetch`, and if `mirror` is of no known kind.
     """
+    if params.dataset == OWN:
+        folder.mkdir(parents=True, exist_ok=True)
+        _say("nothing to download: the images are those in data_folder")
+        return
     fetch(FILES[params.dataset], folder, sources(params.dataset, mirror, limits))
 
 

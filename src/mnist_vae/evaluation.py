@@ -11,11 +11,10 @@ from torch import Tensor
 
 from mnist_vae import dataset, elbo, logistic, marginal, probe, runtime
 from mnist_vae.errors import PipelineError
-from mnist_vae.images import PIXELS
 from mnist_vae.model import VAE
 
-BITS = PIXELS * math.log(2)  # nats per image -> bits per pixel
 ACTIVE = 0.01  # Burda et al. 2015, section 5.2: a unit is active if Var_x(E[z|x]) is above this
+COLUMNS = 10  # of reconstructions: one for each of the first ten classes, more if there are fewer
 # Nats per image above which a quadrature is refused. Its value is off by the truncation, but by a
 # third of the resolution at most, since the sum converges so fast.
 TRUNCATION, RESOLUTION = 0.1, 0.3
@@ -80,15 +79,18 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
 def evaluate(
     model: VAE,
     x: Tensor,
-    labels: np.ndarray,
-    train: tuple[Tensor, np.ndarray],
+    labels: np.ndarray | None,
+    train: tuple[Tensor, np.ndarray | None],
     params: EvaluationParams,
+    classes: int = 10,
 ) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     """Metrics (nats per image, +- standard error over the images) and arrays for the plots.
 
     x (N, 784): the test observations, on the model's device. train: the training set's
-    intensities (M, 784) and labels, for the classifiers on the latent means. The metrics stand
-    under the name of the protocol, since figures of two protocols must not be compared.
+    intensities (M, 784) and labels, for the classifiers on the latent means. Where there are no
+    labels, or all training images are of one class, there are no classifiers. classes: how many
+    there are. The metrics stand under the name of the protocol, since figures of two protocols must
+    not be compared.
     """
     posterior = infer(model, x)
     rate = posterior.kl_per_unit.sum(-1, dtype=torch.float64)
@@ -100,24 +102,25 @@ def evaluate(
         metrics |= _named(f"test_{name}", values)
     metrics["active_units"] = int((variance > ACTIVE).sum())
     metrics |= log_likelihood(model, x, posterior, per_image, params)
-    metrics |= probe.accuracies(
-        train_means(model, train[0], params),
-        train[1],
-        _numpy(posterior.mean),
-        labels,
-        params.knn_neighbours,
-    )
+    if labels is not None and train[1] is not None and len(np.unique(train[1])) > 1:
+        metrics |= probe.accuracies(
+            train_means(model, train[0], params),
+            train[1],
+            _numpy(posterior.mean),
+            labels,
+            params.knn_neighbours,
+        )
     if params.likelihood == "binarized":
         pixels = _numpy(x.to(torch.uint8)).tobytes()
         metrics["test_set_sha256"] = hashlib.sha256(pixels).hexdigest()
     arrays = {
-        "labels": labels,
+        **({} if labels is None else {"labels": labels}),
         "latent_mean": posterior.mean,
         "kl_per_unit": posterior.kl_per_unit.mean(0),
         "mean_variance": variance,
         "active": variance > ACTIVE,
         "elbo_per_image": per_image,
-        **pictures(model, x, labels, variance, params),
+        **pictures(model, x, labels, variance, params, classes),
     }
     return {params.likelihood: metrics}, {
         name: array if isinstance(array, np.ndarray) else _numpy(array)
@@ -157,7 +160,8 @@ def log_likelihood(
         if name != "elbo":
             metrics |= _named(f"test_{name}", values)
         if params.likelihood == "binarized":  # a probability of pixels, so that it has bits
-            metrics[f"test_{name}_bits_per_dimension"] = -values.mean().item() / BITS
+            nats = x.shape[1] * math.log(2)  # per image, at one bit per pixel
+            metrics[f"test_{name}_bits_per_dimension"] = -values.mean().item() / nats
     for (lower, below), (upper, above) in combinations(figures.items(), 2):
         metrics |= _named(f"test_{upper}_minus_{lower}", above - below)
     return metrics
@@ -194,19 +198,26 @@ def train_means(model: VAE, intensities: Tensor, params: EvaluationParams) -> np
 
 @torch.no_grad()
 def pictures(
-    model: VAE, x: Tensor, labels: np.ndarray, variance: Tensor, params: EvaluationParams
+    model: VAE,
+    x: Tensor,
+    labels: np.ndarray | None,
+    variance: Tensor,
+    params: EvaluationParams,
+    classes: int = 10,
 ) -> dict[str, np.ndarray | Tensor]:
     """Reconstructed digits, prior samples, and a grid of decoded digits.
 
     The grid spans the two latent units with the largest variance of E[z|x], with all others at
     the prior's mean; its first axis goes to the right, its second upwards. One unit: one row.
+    picture_labels (M,): the class of each reconstructed image, or 0 for all where there are none.
     """
     chooser = runtime.generator(params.picture_seed, "reconstructions")
     chosen: list[int] = []
-    for digit in range(10):
-        of_class = torch.from_numpy(np.flatnonzero(labels == digit))
+    kinds = np.zeros(len(x), np.uint8) if labels is None else labels
+    for kind in range(shown := min(max(classes, 1), COLUMNS)):
+        of_class = torch.from_numpy(np.flatnonzero(kinds == kind))
         shuffled = of_class[torch.randperm(len(of_class), generator=chooser)]
-        chosen += sorted(shuffled[: params.reconstructions].tolist())
+        chosen += sorted(shuffled[: COLUMNS // shown * params.reconstructions].tolist())
     latent = model.params.latent_dim
     device = x.device
     prior = torch.randn(
@@ -220,11 +231,11 @@ def pictures(
     if len(units) == 2:
         z[..., units[1]] = rows[:, None]
     return {
-        "picture_labels": labels[chosen],
+        "picture_labels": kinds[chosen],
         "originals": x[chosen],
         "reconstructions": model(x[chosen]),
         "prior_samples": _decode(model, prior.to(device)),
-        "manifold": _decode(model, z.flatten(0, 1).to(device)).view(*z.shape[:2], PIXELS),
+        "manifold": _decode(model, z.flatten(0, 1).to(device)).view(*z.shape[:2], -1),
         "manifold_axis": axis,
         "manifold_units": units.to(torch.int32),
     }

@@ -108,6 +108,9 @@ def _queue(folder: Path, recipe: "Recipe", seeds: Sequence[int]) -> list[str]:
             f"{recipe.name} has other code or packages than the workspace; `git checkout` its "
             "commit (an experiment's baseline), and run this there"
         )
+    folders = {one.params.get("data_folder") for one in (here, wanted)}
+    if len(folders) == 1 and here.data and wanted.data and here.data != wanted.data:
+        raise PipelineError(f"{recipe.name} was made from other images in {folders.pop()}")
     env = programs.settings()
     listed = programs.run(["dvc", "queue", "status"], folder, env).splitlines()
     waiting = {line.split()[1] for line in listed if line.endswith(("Queued", "Running"))}
@@ -184,7 +187,7 @@ def _plain(found: Sequence["Recipe"], two: "Paired | None") -> dict[str, object]
 def _draw(
     repository: Repository, found: Sequence["Recipe"], two: "Paired | None", path: Path
 ) -> None:
-    from mnist_vae import difference, figure, params, plots
+    from mnist_vae import difference, figure, images, params, plots
     from mnist_vae.arrays import read_arrays
 
     if two is None:
@@ -193,6 +196,9 @@ def _draw(
     data = outputs.cached(repository.folder, md5)
     if data is None:
         raise PipelineError(f"{DATA['test']} is not in the DVC cache: `dvc pull {DATA['test']}`")
-    images = read_arrays(data)[0]["images"] / 255
-    drawn = difference.draw(two.per_image, two.labels, images, (found[0].name, found[1].name))
+    arrays, metadata = read_arrays(data)
+    look = images.look(metadata)
+    shown = plots.as_shown(arrays["images"] / 255, look)
+    names = found[0].name, found[1].name
+    drawn = difference.draw(two.per_image, two.labels, shown, names, look.classes)
     figure.save(drawn, path, params.load(plots.PlotParams).plot_dpi)

@@ -52,6 +52,12 @@ def unit_name(index: int) -> str:
     return f"$z_{{{index + 1}}}$"
 
 
+def shortened(name: str, most: int) -> str:
+    """A class's name, as long as there is room for; a `$` is no formula."""
+    name = name if len(name) <= most else f"{name[: most - 1]}…"
+    return name.replace("$", r"\$")
+
+
 def apart(places: np.ndarray, distance: float) -> np.ndarray:
     """Places for labels (N, 2), moved as far as needed to be about `distance` from each other."""
     places = places.copy()

@@ -8,8 +8,9 @@ notes its dependencies and parameters before it reads any, and compares before i
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from string import Template
 from typing import Any, TypeVar
 
 from mnist_vae import packages, params
@@ -33,13 +34,13 @@ class Inputs:
         stages = params.held(PIPELINE, _text(PIPELINE))["stages"]
         if stage not in stages:
             raise PipelineError(f"there is no stage {stage}; dvc.yaml has {', '.join(stages)}")
-        self._deps = [Path(name) for name in stages[stage]["deps"]]
-        self._marks = {file: _mark(file) for file in _files(self._deps)}
-        self.digests = {file: _digest(file) for file in self._marks}
         keys_of = listed(stages[stage].get("params", []))
         self._texts = {file: _text(file) for file in (params.PARAMS, *keys_of)}
         held = {file: params.held(file, text) for file, text in self._texts.items()}
         self._values = params.checked(held[params.PARAMS])
+        self._deps = [Path(filled(name, self._values)) for name in stages[stage]["deps"]]
+        self._marks = {file: _mark(file) for file in _files(self._deps)}
+        self.digests = {file: _digest(file) for file in self._marks}
         self._noted = {file: _noted(file, held[file], keys) for file, keys in keys_of.items()}
         packages.refuse(self._noted.get(packages.PACKAGES, {}))
 
@@ -111,6 +112,11 @@ def listed(entries: list[Any]) -> dict[Path, list[str] | None]:
         else:
             found |= {Path(file): keys for file, keys in entry.items()}
     return found
+
+
+def filled(path: str, values: Mapping[str, Any]) -> str:
+    """A path of dvc.yaml with the parameters in place of their `${names}`, as DVC fills them in."""
+    return Template(path).safe_substitute(values)
 
 
 def _noted(file: Path, values: dict[str, Any], keys: list[str] | None) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mnist_vae.images import PIXELS
 from mnist_vae.logistic import sigmoid
 
 
@@ -19,9 +18,9 @@ class Tanh(nn.Module):
 class Shift(nn.Module):
     """Add a learned bias to each pixel: (..., 784) -> (..., 784)."""
 
-    def __init__(self) -> None:
+    def __init__(self, pixels: int) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.zeros(PIXELS))
+        self.bias = nn.Parameter(torch.zeros(pixels))
 
     def forward(self, logits: Tensor) -> Tensor:
         return logits + self.bias

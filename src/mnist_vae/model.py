@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mnist_vae import runtime
 from mnist_vae.arrays import read_arrays, write_arrays
 from mnist_vae.errors import PipelineError
-from mnist_vae.images import PIXELS, SIDE
+from mnist_vae.images import SIDE
 from mnist_vae.layers import ACTIVATIONS, Shift, describe
 from mnist_vae.linear import Linear
 from mnist_vae.logistic import sigmoid
@@ -40,22 +40,24 @@ class StartParams:
 class VAE(nn.Module):
     """p(z) = N(0, I); q(z|x) = N(mean(x), diag(exp(log_variance(x)))); p(x|z) = Bernoulli."""
 
-    def __init__(self, params: ModelParams) -> None:
+    def __init__(self, params: ModelParams, side: int = SIDE) -> None:
+        """side: pixels along each side of an image."""
         super().__init__()
         self.params = params
+        self.pixels = side * side
         build = {"mlp": _mlp, "conv": _conv}[params.architecture]
-        self.encoder, self.decoder = build(params)
+        self.encoder, self.decoder = build(params, side)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Images (..., 784) in [0, 1] -> mean and log-variance of q(z|x), each (..., L)."""
-        output = self.encoder(x.reshape(-1, PIXELS)).reshape(*x.shape[:-1], -1)
+        output = self.encoder(x.reshape(-1, self.pixels)).reshape(*x.shape[:-1], -1)
         mean, log_variance = output.chunk(2, dim=-1)
         return mean, log_variance
 
     def decode(self, z: Tensor) -> Tensor:
         """Latent vectors (..., L) -> Bernoulli logits of the pixels (..., 784)."""
         logits: Tensor = self.decoder(z.reshape(-1, z.shape[-1]))
-        return logits.reshape(*z.shape[:-1], PIXELS)
+        return logits.reshape(*z.shape[:-1], self.pixels)
 
     def input_layer(self) -> list[nn.Parameter]:
         """Weights of the layer that sees the pixels."""
@@ -77,19 +79,20 @@ def _weighted(layers: nn.Sequential) -> list[nn.Module]:
     return [layer for layer in layers if hasattr(layer, "weight")]
 
 
-def _mlp(params: ModelParams) -> tuple[nn.Sequential, nn.Sequential]:
+def _mlp(params: ModelParams, side: int) -> tuple[nn.Sequential, nn.Sequential]:
     """Fully connected layers of `hidden_sizes` units."""
     sizes, activation = params.hidden_sizes, ACTIVATIONS[params.activation]
-    encoder = _linear((PIXELS, *sizes, 2 * params.latent_dim), activation)
-    decoder = _linear((params.latent_dim, *sizes[::-1], PIXELS), activation)
+    encoder = _linear((side * side, *sizes, 2 * params.latent_dim), activation)
+    decoder = _linear((params.latent_dim, *sizes[::-1], side * side), activation)
     return nn.Sequential(*encoder), nn.Sequential(*decoder)
 
 
-def _conv(params: ModelParams) -> tuple[nn.Sequential, nn.Sequential]:
+def _conv(params: ModelParams, side: int) -> tuple[nn.Sequential, nn.Sequential]:
     """Two convolutions of stride 2 (28 -> 14 -> 7 pixels a side), then fully connected layers.
 
     The first two `hidden_sizes` are the convolutions' channels, the others units. Kernels of 4
-    pixels, a multiple of the stride: the decoder's overlap evenly (Odena et al. 2016).
+    pixels, a multiple of the stride: the decoder's overlap evenly (Odena et al. 2016). Where a side
+    is odd, the decoder's last row and column are added (`output_padding`).
     """
     if len(params.hidden_sizes) < 2:
         raise PipelineError(
@@ -98,11 +101,11 @@ def _conv(params: ModelParams) -> tuple[nn.Sequential, nn.Sequential]:
         )
     wide, deep, *units = params.hidden_sizes
     activation = ACTIVATIONS[params.activation]
-    small = SIDE // 4
+    half, small = side // 2, side // 4
     flat = deep * small**2
-    # Conv2d(inputs, outputs, kernel, stride, padding)
+    # Conv2d(inputs, outputs, kernel, stride, padding), ConvTranspose2d(..., output_padding)
     encoder = [
-        nn.Unflatten(-1, (1, SIDE, SIDE)),
+        nn.Unflatten(-1, (1, side, side)),
         nn.Conv2d(1, wide, 4, 2, 1),
         activation(),
         nn.Conv2d(wide, deep, 4, 2, 1),
@@ -114,11 +117,11 @@ def _conv(params: ModelParams) -> tuple[nn.Sequential, nn.Sequential]:
         *_linear((params.latent_dim, *units[::-1], flat), activation),
         activation(),
         nn.Unflatten(-1, (deep, small, small)),
-        nn.ConvTranspose2d(deep, wide, 4, 2, 1),
+        nn.ConvTranspose2d(deep, wide, 4, 2, 1, half % 2),
         activation(),
-        nn.ConvTranspose2d(wide, 1, 4, 2, 1, bias=False),
+        nn.ConvTranspose2d(wide, 1, 4, 2, 1, side % 2, bias=False),
         nn.Flatten(),
-        Shift(),
+        Shift(side * side),
     ]
     return nn.Sequential(*encoder), nn.Sequential(*decoder)
 
@@ -133,7 +136,7 @@ def _linear(sizes: tuple[int, ...], activation: type[nn.Module]) -> list[nn.Modu
 
 def new(params: ModelParams, start: StartParams, mean_image: Tensor) -> VAE:
     """A model with the initial weights that training starts from; mean_image (784,)."""
-    model = VAE(params)
+    model = VAE(params, math.isqrt(len(mean_image)))
     mean = mean_image if start.output_bias == "data_mean" else None
     initialize(model, start.weight_init, mean, runtime.generator(start.seed, "weights"))
     return model
@@ -208,7 +211,7 @@ def save(model: VAE, path: Path) -> None:
     """Write weights and architecture as safetensors; the same weights give the same bytes."""
     weights = {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
     layers = {
-        "encoder": describe(model.encoder, PIXELS),
+        "encoder": describe(model.encoder, model.pixels),
         "decoder": describe(model.decoder, model.params.latent_dim),
     }
     architecture = json.dumps({**asdict(model.params), "layers": layers})
@@ -225,7 +228,9 @@ def load(path: Path) -> VAE:
         stored = json.loads(metadata["architecture"])
         stored["hidden_sizes"] = tuple(stored["hidden_sizes"])
         stored.pop("layers", None)  # for the diagrams; older files have none
-        model = VAE(ModelParams(**stored))
+        bias = [name for name in arrays if name.startswith("decoder.") and name.endswith(".bias")]
+        last = max(bias, key=lambda name: int(name.split(".")[1]))  # of the pixels
+        model = VAE(ModelParams(**stored), math.isqrt(len(arrays[last])))
         model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         detail = str(error).splitlines()[0]

@@ -14,10 +14,22 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
+from mnist_vae import images
 from mnist_vae.arrays import read_arrays
 from mnist_vae.errors import PipelineError
-from mnist_vae.figure import BLUE, GREY, ORANGE, PALETTE, WIDTH, apart, styled, unit_name
+from mnist_vae.figure import (
+    BLUE,
+    GREY,
+    ORANGE,
+    PALETTE,
+    WIDTH,
+    apart,
+    shortened,
+    styled,
+    unit_name,
+)
 from mnist_vae.history import COLUMNS, Row
+from mnist_vae.images import DIGITS, Look
 from mnist_vae.tiles import manifold, prior_samples, reconstructions
 
 ARRAYS = (
@@ -33,6 +45,7 @@ ARRAYS = (
     "prior_samples",
     "reconstructions",
 )
+OF_IMAGES = ("manifold", "originals", "prior_samples", "reconstructions")
 TERMS = ("elbo", "rate", "distortion")
 
 
@@ -44,45 +57,78 @@ class PlotParams:
 
 
 def read_evaluation(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays of the evaluate stage; PipelineError if one is missing or not finite."""
-    arrays, _ = read_arrays(path)
-    if missing := [name for name in ARRAYS if name not in arrays]:
+    """Read the arrays of the evaluate stage; PipelineError if one is missing or not finite.
+
+    Images come as `as_shown` gives them.
+    """
+    arrays, metadata = read_arrays(path)
+    look = images.look(metadata)
+    names = [name for name in ARRAYS if look.classes or name != "labels"]
+    if missing := [name for name in names if name not in arrays]:
         raise PipelineError(f"{path} holds no {', '.join(missing)}; run `dvc repro evaluate`")
-    if wrong := [name for name in ARRAYS if not np.isfinite(arrays[name]).all()]:
+    if wrong := [name for name in names if not np.isfinite(arrays[name]).all()]:
         raise PipelineError(f"{path}: {', '.join(wrong)} not finite; run `dvc repro train`")
-    return arrays
+    return arrays | {name: as_shown(arrays[name], look) for name in OF_IMAGES}
 
 
-def draw(epochs: Sequence[Row], arrays: Mapping[str, np.ndarray]) -> dict[str, Figure]:
+def as_shown(values: np.ndarray, look: Look) -> np.ndarray:
+    """Images (..., 784) for figures, in which 1 is black, 0 white, and one image meets the next.
+
+    Those of which 1 is light are inverted, to look as in their files. MNIST's stay as they are;
+    others, which may fill their frame, get a white line on the right and below.
+    """
+    if look == DIGITS:
+        return values
+    side = math.isqrt(values.shape[-1])
+    square = (values if look.ink else 1 - values).reshape(*values.shape[:-1], side, side)
+    line = (0, max(1, side // 16))
+    framed = np.pad(square, [(0, 0)] * (values.ndim - 1) + [line, line])
+    return framed.reshape(*values.shape[:-1], -1)
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """The names of the classes in that file; none if there are no labels."""
+    return images.look(read_arrays(path)[1]).classes
+
+
+def draw(
+    epochs: Sequence[Row],
+    arrays: Mapping[str, np.ndarray],
+    classes: Sequence[str] = DIGITS.classes,
+) -> dict[str, Figure]:
     """All figures but the diagrams by name, from `history.read` and `read_evaluation`."""
     mean = arrays["latent_mean"]
     return {
-        "latent": latent(mean, arrays["labels"]),
+        "latent": latent(mean, arrays.get("labels"), classes),
         "latent_units": latent_units(arrays["kl_per_unit"], arrays["active"]),
         "manifold": manifold(
             arrays["manifold"], arrays["manifold_axis"], arrays["manifold_units"], mean.shape[1]
         ),
         "prior_samples": prior_samples(arrays["prior_samples"]),
         "reconstructions": reconstructions(
-            arrays["originals"], arrays["reconstructions"], arrays["picture_labels"]
+            arrays["originals"], arrays["reconstructions"], arrays["picture_labels"], classes
         ),
         "training": training(epochs),
     }
 
 
 @styled
-def latent(mean: np.ndarray, labels: np.ndarray) -> Figure:
-    """E[z|x] of N images, coloured by class: mean (N, L), labels (N,) in 0 to 9.
+def latent(
+    mean: np.ndarray, labels: np.ndarray | None, classes: Sequence[str] = DIGITS.classes
+) -> Figure:
+    """E[z|x] of N images, coloured by class: mean (N, L), labels (N,), the names of the classes.
 
+    Of more than ten classes, some share a colour, and the names stand in the picture alone.
     One unit: a histogram per class. Two: as they are. More: the two principal components.
     """
     count, units = mean.shape
     figure = Figure(figsize=(WIDTH, 6.8))
     axes = figure.subplots()
     dimensions = f"{units} latent unit{'s' if units > 1 else ''}"
-    axes.set_title(f"Latent means of {count:,} test images, by class; {dimensions}")
+    by_class = "" if labels is None else ", by class"
+    axes.set_title(f"Latent means of {count:,} test images{by_class}; {dimensions}")
     if units == 1:
-        _histograms(axes, mean[:, 0], labels)
+        _histograms(axes, mean[:, 0], labels, classes)
         return figure
     points = mean.astype(np.float64)
     names = [f"{unit_name(index)} (latent mean)" for index in range(2)]
@@ -94,24 +140,31 @@ def latent(mean: np.ndarray, labels: np.ndarray) -> Figure:
         axes.add_patch(Circle((0, 0), radius, fill=False, color="black", linestyle=":"))
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
-    colours = np.array(PALETTE)[labels]
+    kinds = np.zeros(count, np.uint8) if labels is None else labels
+    colours: str | np.ndarray = BLUE if labels is None else np.array(PALETTE)[kinds % len(PALETTE)]
     axes.scatter(points[:, 0], points[:, 1], s=5, c=colours, alpha=0.55, linewidths=0)
-    present = np.unique(labels)
-    centres = np.array([np.median(points[labels == digit], axis=0) for digit in present])
-    if np.ptp(centres, axis=0).max() < 0.1:  # a collapsed posterior: names would hide each other
+    present = np.unique(kinds)
+    centres = np.array([np.median(points[kinds == kind], axis=0) for kind in present])
+    if (
+        labels is None or np.ptp(centres, axis=0).max() < 0.1
+    ):  # a collapsed posterior: names would hide each other
         present = present[:0]
     labels_at = apart(centres, 0.045 * np.ptp(points, axis=0).max())
-    for digit, (x, y) in zip(present, labels_at, strict=False):
-        name = axes.text(x, y, str(digit), ha="center", va="center", weight="bold", size=15)
+    size = 15 if max(map(len, classes), default=1) == 1 else 9
+    for kind, (x, y) in zip(present, labels_at, strict=False):
+        text = shortened(classes[kind], 16)
+        name = axes.text(x, y, text, ha="center", va="center", weight="bold", size=size)
         name.set_path_effects([patheffects.withStroke(linewidth=3, foreground="white")])
     axes.set_aspect("equal", adjustable="datalim")
     handles = [
-        Line2D([], [], color=colour, marker="o", linestyle="", label=str(digit))
-        for digit, colour in enumerate(PALETTE)
+        Line2D([], [], color=colour, marker="o", linestyle="", label=shortened(name, 16))
+        for name, colour in zip(classes, PALETTE, strict=False)
+        if len(classes) <= len(PALETTE)
     ]
     if units == 2:
         handles.append(Line2D([], [], color="black", linestyle=":", label="95% of\nthe prior"))
-    axes.legend(handles=handles, title="class", loc="center left", bbox_to_anchor=(1, 0.5))
+    title = "class" if 0 < len(classes) <= len(PALETTE) else None
+    axes.legend(handles=handles, title=title, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
@@ -205,13 +258,22 @@ def unit_table(kl: np.ndarray, active: np.ndarray) -> str:
     return "unit,kl,active\n" + "".join(lines)
 
 
-def _histograms(axes: Axes, values: np.ndarray, labels: np.ndarray) -> None:
+def _histograms(
+    axes: Axes, values: np.ndarray, labels: np.ndarray | None, classes: Sequence[str]
+) -> None:
     """One histogram (values (N,), labels (N,)) per class, each scaled to its own peak."""
     edges = np.histogram_bin_edges(values.astype(np.float64), 100)
-    for digit, colour in enumerate(PALETTE):
-        heights, _ = np.histogram(values[labels == digit], edges)
-        heights = 0.9 * heights / max(heights.max(), 1)
-        axes.stairs(heights + digit, edges, baseline=digit, fill=True, color=colour)
-    axes.set_yticks(range(10))
-    axes.set_ylabel("class")
+    if labels is None:
+        axes.stairs(np.histogram(values, edges)[0], edges, fill=True, color=BLUE)
+        axes.set_ylabel("images")
+    else:
+        for kind in range(len(classes)):
+            heights, _ = np.histogram(values[labels == kind], edges)
+            heights = 0.9 * heights / max(heights.max(), 1)
+            colour = PALETTE[kind % len(PALETTE)]
+            axes.stairs(heights + kind, edges, baseline=kind, fill=True, color=colour)
+        step = -(-len(classes) // 40)  # names that fit
+        names = [shortened(name, 16) for name in classes[::step]]
+        axes.set_yticks(range(0, len(classes), step), names)
+        axes.set_ylabel("class")
     axes.set_xlabel(f"{unit_name(0)} (latent mean)")

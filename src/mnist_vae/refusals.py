@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
 from mnist_vae.errors import PipelineError
+from mnist_vae.images import SIDE
 
 
 def _is_number(_: object, value: object) -> bool:
@@ -66,6 +67,10 @@ def _fits(value: object, rule: Mapping[str, Any]) -> bool:
 
 def _conflict(values: Mapping[str, Any]) -> str:
     """What of the values does not go together, each of them being allowed; empty if nothing."""
+    dataset = values.get("dataset")
+    for key, only in (("image_size", SIDE), ("test_images", 0)):  # that the downloaded sets have
+        if dataset != "folder" and values.get(key, only) != only:
+            return f"{key} is {values[key]}; it must be {only} with dataset {dataset}"
     points, units = values.get("quadrature_points"), values.get("latent_dim")
     extent = values.get("quadrature_extent", 0)
     least = math.ceil(2 * extent) + 1  # a prior deviation between two points of the grid
@@ -114,6 +119,8 @@ def _allowed(rule: dict[str, Any]) -> str:
     if rule["type"] == "array":
         least, most = rule["minItems"], rule["maxItems"]
         return f"a list of {least} to {most} entries, each {_allowed(rule['items'])}"
+    if rule["type"] == "string":
+        return "the path of a folder, in quotes if it is a number, without ~ and $"
     noun = {"integer": "a whole number", "number": "a number"}[rule["type"]]
     lower = (
         f"above {rule['exclusiveMinimum']}"

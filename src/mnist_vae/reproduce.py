@@ -10,11 +10,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.experiments import compare
+from mnist_vae.experiments import compare, outputs
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.compare import Verdict
 from mnist_vae.experiments.repository import Repository
@@ -61,6 +62,8 @@ def reproduce(root: Path, revision: str, folder: Path | None = None) -> Rerun:
             run(["git", "fetch", "--quiet", top, commit], whole)
             run(["git", "checkout", "--quiet", "--detach", commit], whole)
             clone = whole / repository.prefix
+            if committed.data:
+                _bring_images(repository, commit, committed.params["data_folder"], clone)
             read = snapshots.workspace(clone)
             stages = dict.fromkeys(snapshots.producers(read).values())
             env = _settings(root, programs)
@@ -69,6 +72,26 @@ def reproduce(root: Path, revision: str, folder: Path | None = None) -> Rerun:
             verdict = compare.compare(repository, commit, committed, snapshots.load(read), clone)
             noted = [json.loads(file.read_text()) for file in (clone / TRAINED).glob("*.json")]
             return Rerun(committed, verdict, noted[0] if noted else {})
+
+
+def _bring_images(repository: Repository, commit: str, path: str, clone: Path) -> None:
+    """Put a user's own images, if they are not in Git, into a clone, as the commit's dvc.lock says.
+
+    Raises PipelineError if nobody has them so.
+    """
+    here, there = repository.folder / path, clone / path
+    if not there.exists() and here.is_dir():
+        shutil.copytree(here, there)
+    if not outputs.changed(clone, path):
+        return
+    if (clone / f"{path}.dvc").exists():  # other versions of it may be in the DVC cache
+        shutil.rmtree(there, ignore_errors=True)
+        with suppress(Exception):  # DVC's and its remotes' many kinds; what counts comes below
+            outputs.files(repository.folder, commit).get(path, str(there), recursive=True)
+    if outputs.changed(clone, path):
+        raise PipelineError(
+            f"{path} is missing or holds other images than those that dvc.lock speaks of"
+        )
 
 
 def explain(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

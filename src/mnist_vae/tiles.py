@@ -3,11 +3,13 @@
 Ink is dark on white; grey levels are pixel intensities or probabilities from 0 to 1.
 """
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
-from mnist_vae.figure import GREY, WIDTH, styled, unit_name
-from mnist_vae.images import SIDE
+from mnist_vae.figure import GREY, WIDTH, shortened, styled, unit_name
 
 
 @styled
@@ -56,31 +58,52 @@ def prior_samples(images: np.ndarray) -> Figure:
 
 
 @styled
-def reconstructions(originals: np.ndarray, decoded: np.ndarray, labels: np.ndarray) -> Figure:
-    """Originals (M, 784), left, beside their reconstructions (M, 784), in one column per class."""
-    rows = int(np.bincount(labels, minlength=10).max())
-    gap, wide = SIDE // 2, 2 * SIDE
-    canvas = np.zeros((rows * SIDE, 10 * (wide + gap) - gap))
-    for digit in range(10):
-        pairs = np.stack([originals[labels == digit], decoded[labels == digit]], axis=1)
-        left = digit * (wide + gap)
-        canvas[: len(pairs) * SIDE, left : left + wide] = _tile(pairs)
-    figure = Figure(figsize=(WIDTH, 0.65 + 0.32 * rows))
+def reconstructions(
+    originals: np.ndarray,
+    decoded: np.ndarray,
+    labels: np.ndarray,
+    names: Sequence[str] = tuple("0123456789"),
+) -> Figure:
+    """Originals (M, 784), left, beside their reconstructions (M, 784), by class.
+
+    There are ten columns: one for each of the first ten classes, several if there are fewer. With
+    no names the labels (M,) are all 0, and nothing is said of classes.
+    """
+    side = math.isqrt(originals.shape[1])
+    shown = names[:10] or ("",)
+    each = 10 // len(shown)  # columns of a class
+    rows = max(1, -(-int(np.bincount(labels).max()) // each))
+    gap, wide = side // 2, 2 * side
+    canvas = np.zeros((rows * side, len(shown) * each * (wide + gap) - gap))
+    for kind in range(len(shown)):
+        pairs = np.stack([originals[labels == kind], decoded[labels == kind]], axis=1)
+        for column in range(each):
+            some = pairs[column::each]
+            left = (kind * each + column) * (wide + gap)
+            canvas[: len(some) * side, left : left + wide] = _tile(some)
+    above = 0.65 if max(map(len, shown)) < 2 else 0.75  # letters are higher than digits
+    figure = Figure(figsize=(WIDTH, above + 0.32 * rows * (10 / (len(shown) * each))))
     axes = figure.subplots()
     axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=1)
-    for digit in range(1, 10):
-        axes.axvline(digit * (wide + gap) - gap / 2 - 0.5, color=GREY, linewidth=0.8)
-    axes.set_xticks([digit * (wide + gap) + SIDE - 0.5 for digit in range(10)], "0123456789")
+    for column in range(1, len(shown) * each):
+        axes.axvline(column * (wide + gap) - gap / 2 - 0.5, color=GREY, linewidth=0.8)
+    centres = [(kind + 0.5) * each * (wide + gap) - gap / 2 - 0.5 for kind in range(len(shown))]
+    axes.set_xticks(centres, [shortened(name, 8 * each) for name in shown])
     axes.tick_params(top=False, labeltop=True, bottom=False, labelbottom=False)
     axes.set_yticks([])
     axes.set_frame_on(False)
     axes.grid(False)
-    axes.set_title("Test images (left) and their reconstructions (right), by class")
+    title = "Test images (left) and their reconstructions (right)"
+    if names:
+        title += ", by class" if len(names) <= 10 else f", of 10 of the {len(names)} classes"
+    axes.set_title(title)
     return figure
 
 
 def _tile(grid: np.ndarray) -> np.ndarray:
     """Images (rows, columns, 784) -> one image (rows * 28, columns * 28)."""
-    rows, columns, _ = grid.shape
-    pixels = grid.reshape(rows, columns, SIDE, SIDE).swapaxes(1, 2)
-    return pixels.reshape(rows * SIDE, columns * SIDE)
+    rows, columns, pixels = grid.shape
+    side = math.isqrt(pixels)
+    return (
+        grid.reshape(rows, columns, side, side).swapaxes(1, 2).reshape(rows * side, columns * side)
+    )

@@ -127,7 +127,8 @@ def make_project(folder: Path, mirror: Path) -> Project:
     outputs = ("data", "metrics", "models", "plots", "results")
     for name in listed:
         source, target = ROOT / name, folder / name
-        if source.is_file() and name != "dvc.lock" and Path(name).parts[0] not in outputs:
+        kept = name.partition("/")[0] not in outputs or name.startswith("data/own/")
+        if source.is_file() and name != "dvc.lock" and kept:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
     project = Project(folder, mirror)

@@ -13,7 +13,7 @@ import torch
 from mnist_vae import dataset, evaluation, model, preprocess, probe
 from mnist_vae.errors import PipelineError
 from mnist_vae.evaluation import EvaluationParams
-from mnist_vae.model import VAE, ModelParams
+from mnist_vae.model import VAE, ModelParams, StartParams
 from mnist_vae.preprocess import PreprocessParams
 
 PARAMS = EvaluationParams(
@@ -251,3 +251,34 @@ def test_picture_seed_moves_the_pictures_and_no_figure() -> None:
     assert first == second
     assert not np.array_equal(before["prior_samples"], after["prior_samples"])
     assert np.array_equal(before["manifold"], after["manifold"])
+
+
+@pytest.mark.parametrize(("labels", "classes"), [(None, 0), (LABELS % 3, 3), (LABELS, 14)])
+def test_images_of_another_size_with_any_classes_or_none(
+    labels: np.ndarray | None, classes: int
+) -> None:
+    x = torch.rand((60, 25), generator=torch.Generator().manual_seed(1))
+    network = model.new(
+        ModelParams(2, (8,), "tanh", "mlp"), StartParams("glorot", "zero", 0), x.mean(0)
+    )
+    settings = replace(PARAMS, likelihood="binarized")
+    metrics, arrays = evaluation.evaluate(
+        network, x.round(), labels, (x, labels), settings, classes
+    )
+    found = metrics["binarized"]
+    assert isinstance(found, dict)
+    assert ("labels" in arrays) == ("test_knn_accuracy" in found) == (labels is not None)
+    bits = found["test_elbo_bits_per_dimension"]
+    assert bits == pytest.approx(-found["test_elbo"] / (25 * math.log(2)))
+    assert arrays["manifold"].shape == (5, 5, 25)
+    each = {0: 20, 3: 6, 14: 2}[classes]  # the first ten classes fill ten columns of two images
+    shown = [0] if labels is None else sorted(set(labels[labels < 10]))
+    assert arrays["picture_labels"].tolist() == [kind for kind in shown for _ in range(each)]
+
+
+def test_without_two_classes_to_learn_there_are_no_classifiers() -> None:
+    one = (digits(), np.zeros(60, np.uint8))
+    metrics, _ = evaluation.evaluate(vae(), digits(), LABELS, one, PARAMS)
+    found = metrics["greyscale"]
+    assert isinstance(found, dict)
+    assert not [name for name in found if "accuracy" in name]

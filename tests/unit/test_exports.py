@@ -29,7 +29,7 @@ def saved(architecture: ModelParams, seed: int, path: Path) -> VAE:
 
 
 def network(root: Path, weights: Path) -> Path:
-    return exports.of_network(root, weights, read_arrays(weights)[1]["architecture"])
+    return exports.of_network(root, weights, read_arrays(weights)[1])
 
 
 @pytest.mark.parametrize("architecture", [MLP, CONV], ids=["mlp", "conv"])

@@ -140,3 +140,13 @@ def test_the_versions_are_those_of_the_lock() -> None:
         PipelineError, match=r"must hold one version of numpy; it holds 2\.4\.6, 2\.5"
     ):
         packages.update()
+
+
+def test_a_folder_that_a_parameter_names_is_noted() -> None:
+    Path("dvc.yaml").write_text(PIPELINE.replace("folder]", "'${data_folder}']"))
+    set_to("data_folder", "folder")
+    inputs = Inputs("one")
+    assert set(inputs.digests) == {Path("code.py"), Path("folder/file")}
+    Path("folder/file").write_text("another picture")
+    with pytest.raises(PipelineError, match="folder/file was changed while one ran"):
+        inputs.check()

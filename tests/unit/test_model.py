@@ -15,7 +15,7 @@ from mnist_vae import model
 from mnist_vae.arrays import read_arrays, write_arrays
 from mnist_vae.errors import PipelineError
 from mnist_vae.layers import Tanh
-from mnist_vae.model import VAE, ModelParams
+from mnist_vae.model import VAE, ModelParams, StartParams
 
 TINY = ModelParams(latent_dim=3, hidden_sizes=(5, 4), activation="tanh", architecture="mlp")
 
@@ -151,6 +151,33 @@ def test_convolutions_have_the_same_interface() -> None:
         assert vae.decode(mean).shape == (*lead, 784)
     x = torch.rand(3, 2, 784)
     torch.testing.assert_close(vae(x)[1, 0], vae(x[1, 0]))
+
+
+@pytest.mark.parametrize("side", [4, 5, 6, 7, 8, 9, 30, 33])
+@pytest.mark.parametrize(
+    "architecture", [TINY, replace(CONV, activation="tanh")], ids=["mlp", "conv"]
+)
+def test_images_of_any_size(architecture: ModelParams, side: int, tmp_path: Path) -> None:
+    start = StartParams("spread", "data_mean", seed=0)
+    mean_image = torch.rand(side**2) * 0.8 + 0.1
+    vae = model.new(architecture, start, mean_image)
+    images = torch.rand(2, 3, side**2)
+    mean, _ = vae.encode(images)
+    assert mean.shape == (2, 3, 3)
+    assert vae(images).shape == images.shape
+    model.save(vae, tmp_path / "vae.safetensors")
+    loaded = model.load(tmp_path / "vae.safetensors")
+    assert loaded.pixels == side**2
+    assert torch.equal(loaded(images), vae(images))
+    with pytest.raises(RuntimeError):
+        vae.encode(torch.rand(1, side**2 + 1))
+    # Every pixel depends on the code, and the code on every pixel.
+    decoded = vae.decode(torch.randn(64, 3))
+    assert (decoded.std(0) > 0).all()
+    x = torch.rand(16, side**2, requires_grad=True)
+    vae.encode(x)[0].sum().backward()
+    assert x.grad is not None
+    assert (x.grad.abs().sum(0) > 0).all()
 
 
 @pytest.mark.parametrize("scheme", ["torch", "spread", "glorot"])

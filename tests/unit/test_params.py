@@ -53,7 +53,9 @@ def test_a_missing_key_is_named(file: Path, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", RULES)
-@pytest.mark.parametrize("value", ["no such thing", None, {"a": 1}, [], [[1]], math.nan, math.inf])
+@pytest.mark.parametrize(
+    "value", ["~ no such thing", None, {"a": 1}, [], [[1]], math.nan, math.inf]
+)
 def test_a_value_of_the_wrong_kind_is_refused_for_every_key(
     file: Path, key: str, value: object
 ) -> None:
@@ -71,12 +73,13 @@ def test_fractions_and_booleans_are_no_whole_numbers(file: Path, key: str) -> No
 @pytest.mark.parametrize("key", [key for key in RULES if "maximum" in RULES[key]])
 def test_both_ends_of_the_range_are_checked(file: Path, key: str) -> None:
     rule = RULES[key]
-    longest = SETTINGS | {"epochs": RULES["epochs"]["maximum"]}  # so that any warm-up goes with it
+    # So that any warm-up goes with it, and any size.
+    longest = SETTINGS | {"epochs": RULES["epochs"]["maximum"], "dataset": "folder"}
     assert check(file, longest | {key: rule["maximum"]})
     assert str(rule["maximum"]) in refusal(file, longest | {key: rule["maximum"] + 1})
     low = rule.get("minimum", rule.get("exclusiveMinimum"))
     if "minimum" in rule:
-        assert check(file, SETTINGS | {key: low})
+        assert check(file, SETTINGS | {"dataset": "folder", key: low})
         refusal(file, SETTINGS | {key: low - 1})
     else:
         refusal(file, SETTINGS | {key: low})
@@ -97,6 +100,11 @@ def test_both_ends_of_the_range_are_checked(file: Path, key: str) -> None:
             {"objective": "iwae", "importance_warmup_epochs": 30},
             "importance_warmup_epochs is 30; it must be below epochs, which is 30",
         ),
+        ({"image_size": 8}, "image_size is 8; it must be 28 with dataset mnist"),
+        (
+            {"dataset": "fashion-mnist", "test_images": 9},
+            "test_images is 9; it must be 0 with dataset fashion-mnist",
+        ),
         ({"kl_warmup_epochs": 30.5}, "kl_warmup_epochs is 30.5; it must be at most epochs, 30"),
     ],
 )
@@ -114,6 +122,7 @@ def test_values_that_do_not_go_together(file: Path, changes: dict[str, Any], say
         {"quadrature_points": 600, "latent_dim": 2},
         {"quadrature_points": 25, "quadrature_extent": 12},
         {"architecture": "conv", "hidden_sizes": [8, 8]},
+        {"dataset": "folder", "image_size": 8, "test_images": 9},
     ],
 )
 def test_values_that_go_together(file: Path, changes: dict[str, Any]) -> None:

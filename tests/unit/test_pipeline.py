@@ -24,6 +24,7 @@ COMPUTES = {
     "matplotlib": {"contourpy", "kiwisolver", "matplotlib", "numpy", "pillow"},
     "numpy": {"numpy"},
     "pandas": {"numpy", "pandas"},
+    "PIL": {"pillow"},
     "safetensors": {"safetensors"},
     "sklearn": {"numpy", "scikit-learn", "scipy"},
     "torch": {"torch"},

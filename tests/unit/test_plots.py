@@ -16,6 +16,7 @@ from mnist_vae import diagram, figure, model, plots
 from mnist_vae.arrays import write_arrays
 from mnist_vae.errors import PipelineError
 from mnist_vae.history import COLUMNS, read
+from mnist_vae.images import Look, metadata
 from mnist_vae.inputs import Inputs
 from mnist_vae.model import ModelParams
 from stages import plots as stage
@@ -200,3 +201,44 @@ def test_arrays_that_are_not_finite_are_named(tmp_path: Path) -> None:
     write_arrays(tmp_path / "e", values)
     with pytest.raises(PipelineError, match="latent_mean not finite"):
         plots.read_evaluation(tmp_path / "e")
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 3])
+@pytest.mark.parametrize("classes", [0, 2, 10, 200])
+def test_any_number_of_classes_or_none_can_be_drawn(
+    classes: int, latent_dim: int, tmp_path: Path
+) -> None:
+    values = arrays(latent_dim, images=400)
+    names = tuple(f"${number} of a longer name" for number in range(classes))
+    values["labels"] = (np.arange(400) % max(classes, 1)).astype(np.uint8)
+    values["picture_labels"] = (np.arange(20) % min(max(classes, 1), 10)).astype(np.uint8)
+    if not classes:
+        del values["labels"]
+    drawn = plots.draw(read(history(tmp_path / "h.csv")), values, names)
+    for name, each in drawn.items():
+        assert render(each).std() > 1, name
+    for name in ("latent", "reconstructions"):
+        assert (" class" in title(drawn[name])) == bool(classes)
+
+
+def test_images_of_which_1_is_light_look_so(tmp_path: Path) -> None:
+    values = arrays(2)
+    del values["labels"]
+    for look in (Look((), ink=False), Look((), ink=True)):
+        write_arrays(tmp_path / "arrays", values, metadata(look))
+        shown = plots.read_evaluation(tmp_path / "arrays")
+        for name in values.keys() - set(plots.OF_IMAGES):
+            np.testing.assert_array_equal(shown[name], values[name])
+        for name in plots.OF_IMAGES:
+            framed = shown[name].reshape(-1, 29, 29)  # with a white line between two
+            stored = values[name].reshape(-1, 28, 28)
+            inside = stored if look.ink else 1 - stored
+            np.testing.assert_array_equal(framed[:, :28, :28], inside)
+            assert not framed[:, 28].any() and not framed[:, :, 28].any()
+        assert plots.read_classes(tmp_path / "arrays") == ()
+    write_arrays(tmp_path / "arrays", arrays(2))
+    digits = plots.read_evaluation(tmp_path / "arrays")
+    np.testing.assert_array_equal(digits["originals"], arrays(2)["originals"])
+    write_arrays(tmp_path / "arrays", values, metadata(Look(("a", "b"), ink=True)))
+    with pytest.raises(PipelineError, match="holds no labels"):
+        plots.read_evaluation(tmp_path / "arrays")

@@ -95,6 +95,40 @@ def test_the_key_knows_parameters_and_code_but_not_how_a_number_is_written() -> 
     assert load(evaluate_py=("evaluate", "e")).key != key
 
 
+OWN = {
+    "params_yaml": ("beta: 1.0\n", "beta: 1.0\ndataset: folder\ndata_folder: ./images/\n"),
+    "dvc_yaml": ("deps: [train.py]", "deps: [train.py, '${data_folder}']"),
+    "dvc_lock": (
+        "    - {path: train.py,",
+        "    - {path: ./images/, hash: md5, md5: dddd.dir}\n    - {path: train.py,",
+    ),
+}
+
+
+def test_a_users_own_images_are_part_of_the_key() -> None:
+    own = load(**OWN)
+    assert not own.problem
+    assert (own.data, own.dataset) == ("dddd.dir", "images")
+    old, new = OWN["dvc_lock"]
+    other = load(**OWN | {"dvc_lock": (old, new.replace("dddd", "eeee"))})
+    assert not other.problem
+    assert len({own.key, other.key}) == len({own.recipe, other.recipe}) == 2
+    assert own.code == other.code
+    elsewhere = load(**OWN | {"dvc_lock": (old, new.replace("path: ./images/", "path: others"))})
+    assert elsewhere.problem == "dvc.lock was made from another folder than ./images/ (stage train)"
+
+
+def test_the_folder_plays_no_part_with_other_data_sets() -> None:
+    old, new = OWN["params_yaml"]
+    mnist = OWN | {"params_yaml": (old, new.replace("folder\n", "mnist\n"))}
+    first = load(**mnist)
+    lock, with_folder = OWN["dvc_lock"]
+    second = load(**mnist | {"dvc_lock": (lock, with_folder.replace("dddd", "eeee"))})
+    assert not first.problem and not second.problem
+    assert (first.data, first.dataset) == ("", "mnist")
+    assert first.key == second.key
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [

@@ -73,3 +73,19 @@ def test_all_prior_samples_are_shown(count: int) -> None:
     drawn = tiles.prior_samples(np.full((count, 784), 0.5))
     assert np.asarray(drawn.axes[0].images[0].get_array()).sum() == count * 784 * 0.5
     render(drawn)
+
+
+@pytest.mark.parametrize(("classes", "columns"), [(0, 10), (1, 10), (3, 9), (4, 8), (12, 10)])
+def test_reconstructions_of_any_size_fill_ten_columns_by_class(classes: int, columns: int) -> None:
+    shown = min(max(classes, 1), 10)
+    labels = np.repeat(np.arange(shown), 2 * (10 // shown)).astype(np.uint8)
+    originals = np.repeat((labels + 1)[:, None] / 20, 25, axis=1)
+    names = [f"class {number}" for number in range(classes)]
+    drawn = tiles.reconstructions(originals, originals + 0.5, labels, names)
+    canvas = np.asarray(drawn.axes[0].images[0].get_array())
+    assert canvas.shape == (2 * 5, columns * (10 + 2) - 2)
+    assert np.unique(canvas[canvas > 0.5]).tolist() == pytest.approx(
+        [0.5 + (kind + 1) / 20 for kind in range(shown)]
+    )
+    assert [label.get_text() for label in drawn.axes[0].get_xticklabels()] == (names[:10] or [""])
+    render(drawn)

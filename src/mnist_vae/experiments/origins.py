@@ -88,11 +88,12 @@ def _inputs_at(repository: Repository, commit: str) -> Snapshot | None:
 def _since(
     repository: Repository, snapshot: Snapshot, commit: str
 ) -> tuple[Mapping[str, Any], bool]:
-    """The parameters that differ from a commit's, and whether the code is the same."""
+    """The parameters that differ from a commit's, and whether code and images are the same."""
     base = _inputs_at(repository, commit) if commit else None
     if base is None:
         return {}, False
-    return snapshots.difference(snapshot.params, base.params), base.code == snapshot.code
+    same = base.code == snapshot.code and base.data in ("", snapshot.data)
+    return snapshots.difference(snapshot.params, base.params), same
 
 
 def _experiment(repository: Repository, snapshot: Snapshot, exp: Experiment) -> Origin:

@@ -33,6 +33,18 @@ def _cache(folder: Path) -> "HashFileDB":
         return local
 
 
+def changed(folder: Path, path: str) -> bool:
+    """Is a file or folder that stages read not as the dvc.lock in `folder` has it, or gone?"""
+    from dvc.repo import Repo
+
+    with Repo(str(folder)) as repo:
+        wanted = (folder / path).resolve()
+        deps = [dep for stage in repo.index.stages for dep in stage.deps]
+        return any(
+            Path(dep.fs_path).resolve() == wanted and bool(dep.workspace_status()) for dep in deps
+        )
+
+
 def files(folder: Path, commit: str | None) -> "DVCFileSystem":
     """A commit's outputs in the cache and in today's remotes, which can be younger than it."""
     from dvc.api import DVCFileSystem

@@ -74,7 +74,7 @@ class Paired:
     """
 
     per_image: np.ndarray
-    labels: np.ndarray
+    labels: np.ndarray | None  # (N,)
     by_images: float
     by_seeds: float | None
     pairs: int
@@ -146,7 +146,7 @@ def paired(repository: Repository, one: Recipe, other: Recipe) -> Paired:
         known = [error for error in errors if error is not None]
         by_seeds = math.hypot(*known) if len(known) == 2 else None
     per_image = apart.mean(0)
-    labels = _arrays(repository, one.members[0])["labels"]
+    labels = _arrays(repository, one.members[0]).get("labels")
     by_images = _error(per_image) or 0.0
     return Paired(per_image, labels, by_images, by_seeds, len(pairs))
 

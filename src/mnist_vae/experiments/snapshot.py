@@ -10,13 +10,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments.outputs import md5
 from mnist_vae.experiments.yaml12 import parse
-from mnist_vae.inputs import listed
+from mnist_vae.inputs import filled, listed
 from mnist_vae.params import PARAMS
 
 Read = Callable[[str], bytes | None]
@@ -36,7 +36,8 @@ class Snapshot:
     """An experiment's parameters, hashes of what determines it, and its outputs' md5.
 
     code: hash of the files and versions of packages that stages depend on; key: of code and
-    parameters.
+    parameters, and of `data`: the md5 of a user's own folder of images as dvc.lock has it, since it
+    need not be in Git; empty for other data sets.
     outputs: path -> md5 as in dvc.lock; empty if dvc.lock is missing or belongs to something else,
     and then `problem` says what is wrong.
     """
@@ -46,6 +47,14 @@ class Snapshot:
     key: str
     outputs: dict[str, str]
     problem: str
+    data: str = ""
+
+    @property
+    def dataset(self) -> str:
+        """What people call the images: the data set's name, or the folder's."""
+        if self.data:
+            return PurePosixPath(self.params["data_folder"]).name
+        return str(self.params["dataset"])
 
     @property
     def results(self) -> str:
@@ -55,7 +64,7 @@ class Snapshot:
     @property
     def recipe(self) -> str:
         """As `key`, but of any seeds."""
-        return _digest([{k: v for k, v in self.params.items() if k not in SEEDS}, self.code])
+        return _key({k: v for k, v in self.params.items() if k not in SEEDS}, self.code, self.data)
 
     @property
     def protocol(self) -> str:
@@ -140,8 +149,33 @@ def _inputs(read: Read) -> tuple[Snapshot, dict[str, Any], dict[str, str]]:
     """A snapshot without results, its stages, and the md5 of the files that they depend on."""
     params, stages = _yaml(read, str(PARAMS)), _stages(read)
     files = _code(read, stages)
-    code = _digest(files)
-    return Snapshot(params, code, _digest([params, code]), {}, ""), stages, files
+    code, data = _digest(files), _own_data(read, params, stages)
+    return Snapshot(params, code, _key(params, code, data), {}, "", data), stages, files
+
+
+def _key(params: Mapping[str, Any], code: str, data: str) -> str:
+    return _digest([params, code, data] if data else [params, code])
+
+
+def _own_data(read: Read, params: Mapping[str, Any], stages: Mapping[str, Any]) -> str:
+    """The md5 of the folder of images that a stage has read according to dvc.lock, if one has."""
+    if params.get("dataset") != "folder" or (locked := read("dvc.lock")) is None:
+        return ""
+    try:
+        lock = parse(locked, "dvc.lock").get("stages", {})
+    except PipelineError:
+        return ""
+    return "".join(
+        dep.get("md5", "")
+        for name, stage in stages.items()
+        for dep in lock.get(name, {}).get("deps", [])
+        if dep["path"] in _own_paths(stage, params)
+    )
+
+
+def _own_paths(stage: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
+    """A stage's dependencies that parameters name, as dvc.lock writes them."""
+    return [filled(path, params) for path in _paths(stage, "deps") if "${" in path]
 
 
 def _outdated(
@@ -156,8 +190,11 @@ def _outdated(
         if entry.get("cmd") != stage.get("cmd"):
             return f"dvc.lock holds another command of stage {name}"
         seen = {dep["path"]: dep.get("md5", "") for dep in entry.get("deps", [])}
+        for path in _own_paths(stage, params):
+            if path not in seen:
+                return f"dvc.lock was made from another folder than {path} (stage {name})"
         for path in _paths(stage, "deps"):
-            if seen.get(path) != (code.get(path) or outputs.get(path)):
+            if "${" not in path and seen.get(path) != (code.get(path) or outputs.get(path)):
                 return f"dvc.lock is older than {path} (stage {name})"
         for file, keys in listed(stage.get("params", [])).items():
             values = entry.get("params", {}).get(str(file), {})
@@ -177,6 +214,7 @@ def _code(read: Read, stages: Mapping[str, Any]) -> dict[str, str]:
     """The md5 of all files that stages depend on and no stage makes, and packages' versions."""
     made = {path for stage in stages.values() for path in _paths(stage, *_OUTPUTS)}
     sources = {dep for stage in stages.values() for dep in _paths(stage, "deps")} - made
+    sources = {path for path in sources if "${" not in path}  # see _own_data
     code = {path: "" if (text := read(path)) is None else md5(text) for path in sources}
     for stage in stages.values():
         for file, keys in listed(stage.get("params", [])).items():

@@ -80,7 +80,7 @@ def choose(metric: str, seeds: int) -> Champion:
         first = max(recipes, key=lambda group: sign * spread(group).mean)
         ranked = sorted(first, key=lambda run: sign * run.data.metrics[metric])
         best = ranked[(len(ranked) - 1) // 2]
-        model = f"vae-{best.data.params['dataset']}-{protocol}"
+        model = f"vae-{workspace.dataset}-{protocol}"
         version = _register(store, model, best, metric)
     return Champion(model, version, str(best.info.run_name), metric, spread(first), len(recipes))
 

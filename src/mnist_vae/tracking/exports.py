@@ -30,12 +30,14 @@ ALIGNMENT = 64  # bytes, as torch has it
 NAMES = {"vae": "", "decoder": "decoder."}  # of the models, and where their weights' names begin
 
 
-def of_network(root: Path, weights: Path, architecture: str) -> Path:
+def of_network(root: Path, weights: Path, metadata: Mapping[str, str]) -> Path:
     """The folder with both models of the network that a weights file belongs to, weights empty.
 
+    metadata: of that file; it says all of the network but the code.
     Raises StoreError if torch's archive is not made as we know it.
     """
-    digest = hashlib.sha256(f"{architecture} {version('torch')} {version('mlflow')}".encode())
+    said = json.dumps(metadata, sort_keys=True)
+    digest = hashlib.sha256(f"{said} {version('torch')} {version('mlflow')}".encode())
     for file in sorted(CODE.glob("*.py")):
         digest.update(file.read_bytes())
     kept = root / FOLDER / digest.hexdigest()[:32]
@@ -79,14 +81,16 @@ def _export(weights: Path, folder: Path) -> None:
     import torch
 
     from mnist_vae.arrays import read_arrays
-    from mnist_vae.images import PIXELS
     from mnist_vae.model import load
 
     vae = load(weights)
     decoder = torch.nn.Sequential(vae.decoder, torch.nn.Sigmoid()).eval()
     arrays, _ = read_arrays(weights)
-    for name, module, size in (("vae", vae, PIXELS), ("decoder", decoder, vae.params.latent_dim)):
-        _save(module, size, folder / name)
+    for name, module, size in (
+        ("vae", vae, vae.pixels),
+        ("decoder", decoder, vae.params.latent_dim),
+    ):
+        _save(module, (size, vae.pixels), folder / name)
         archive = folder / name / ARCHIVE
         if _weights(archive) != _records(name, arrays):
             raise StoreError(f"torch {torch.__version__} exports models in a way unknown to us")
@@ -95,23 +99,20 @@ def _export(weights: Path, folder: Path) -> None:
         bare.replace(archive)
 
 
-def _save(module: object, size: int, folder: Path) -> None:
+def _save(module: object, sizes: tuple[int, int], folder: Path) -> None:
+    """sizes: of an input and an output."""
     import mlflow.pytorch
     import torch
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    from mnist_vae.images import PIXELS
-
-    inputs, outputs = (
-        Schema([TensorSpec(np.dtype("float32"), (-1, width))]) for width in (size, PIXELS)
-    )
+    inputs, outputs = (Schema([TensorSpec(np.dtype("float32"), (-1, size))]) for size in sizes)
     mlflow.pytorch.save_model(
         module,
         str(folder),
         signature=ModelSignature(inputs, outputs),
         # torch.export takes a batch of one for a constant
-        input_example=np.zeros((2, size), np.float32),
+        input_example=np.zeros((2, sizes[0]), np.float32),
         pip_requirements=[
             f"mlflow=={mlflow.__version__}",
             f"torch=={torch.__version__.split('+')[0]}",  # +cpu and the like are on no index

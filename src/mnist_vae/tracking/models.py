@@ -26,7 +26,7 @@ def of_run(store: Store, run_id: str) -> "list[LoggedModel]":
 def log(store: Store, run: "Run", weights: Path, md5: str) -> "dict[str, LoggedModel]":
     """Log both models of a weights file and return them by name."""
     arrays, metadata = read_arrays(weights)
-    network = exports.of_network(store.root, weights, metadata["architecture"])
+    network = exports.of_network(store.root, weights, metadata)
     logged = {}
     for name in exports.NAMES:
         with _logged_model(store, run, name, md5) as (entity, folder):

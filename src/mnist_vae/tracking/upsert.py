@@ -215,7 +215,7 @@ class _Writer:
                     self._show(run_id, local)
 
     def _dataset(self, split: str) -> tuple[str, str]:
-        return f"{self.snapshot.params['dataset']} {split}", self.snapshot.outputs[DATA[split]]
+        return f"{self.snapshot.dataset} {split}", self.snapshot.outputs[DATA[split]]
 
     def _show(self, run_id: str, picture: Path) -> None:
         from PIL import Image
