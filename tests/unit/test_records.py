@@ -56,7 +56,8 @@ def test_a_table_is_what_the_records_say(folder: Path) -> None:
         "| model | command | test ELBO | rate | distortion | seeds |\n"
         "| --- | --- | --- | --- | --- | --- |\n"
         "| the first | `make repro` | \N{MINUS SIGN}136.78 ± 0.50 | 6.80 | 129.95 |  |\n"
-        "| three units | `dvc exp run -S latent_dim=3` | \N{MINUS SIGN}136.78 ± 0.50 | 6.80 | 129.95 |  |\n"
+        "| three units | `dvc exp run -S latent_dim=3` "
+        "| \N{MINUS SIGN}136.78 ± 0.50 | 6.80 | 129.95 |  |\n"
         "<!-- records: end -->\nafter\n"
     )
     records.write(folder, "two", record(-137.781, seed=1))
