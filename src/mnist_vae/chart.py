@@ -109,7 +109,8 @@ def ticks(low: float, high: float) -> list[Decimal]:
     """The multiples of 1, 2 or 5 times a power of ten in [low, high], low < high; a few."""
     start, end = Decimal(low), Decimal(high)
     span = end - start
-    steps = [Decimal(digit).scaleb(span.adjusted() - 1) for digit in (1, 2, 5, 10, 20, 50)]
+    powers = (span.adjusted() - 1, span.adjusted())
+    steps = [Decimal(digit).scaleb(power) for power in powers for digit in (1, 2, 5)]
     step = next(step for step in steps if span / step < TICKS)
     begin = int((start / step).to_integral_value(ROUND_CEILING))
     stop = int((end / step).to_integral_value(ROUND_FLOOR))
@@ -123,4 +124,4 @@ def shown(value: float) -> str:
 
 def minus(number: str) -> str:
     """A number with the sign that typography has for it."""
-    return number.replace("-", "\N{MINUS SIGN}")
+    return number.replace("-", "−")

@@ -34,10 +34,15 @@ CHAIN = {
 }
 # What the pictures show, in the order of the page; others follow by name.
 CAPTIONS = {
-    "manifold": "Digits decoded at a grid of latent vectors",
-    "prior_samples": "Digits decoded from draws of the prior",
-    "reconstructions": "Test images and their reconstructions, by class",
-    "latent": "Latent means of the test images, by class",
+    "manifold": "Images decoded at a grid of latent vectors",
+    "manifold_quantiles": "The same at quantiles of the prior: all are equally likely",
+    "prior_samples": "Images decoded from draws of the prior",
+    "interpolations": "From one test image to another, in equal steps of the code",
+    "traversals": "What each latent unit does on its own",
+    "reconstructions": "Test images and their reconstructions",
+    "elbo_per_image": "The ELBO of single test images, and those at its ends",
+    "confusion": "Classes that the nearest neighbours mistake",
+    "latent": "Latent means of the test images",
     "latent_units": "KL of each latent unit",
     "training": "What training reached, epoch by epoch",
     "vae": "The model",
@@ -98,17 +103,15 @@ def page(
     values: all parameters; schema: params.schema.json; measured: metrics/evaluation.json; epochs:
     metrics/history.csv; pictures: PNG files.
     """
-    protocol, metrics = single(measured)
-    figures = listed(metrics)
-    headline = [metric for metric in figures if metric.name in HEADLINE]
+    ((protocol, metrics),) = measured.items()
     return render(
         "report.html.j2",
         title=f"VAE on {values['dataset']}: latent_dim {values['latent_dim']}",
         protocol=protocol,
-        headline=[plain(metrics, metric) for metric in headline],
-        metrics=figures,
+        headline=headline(measured),
+        metrics=listed(metrics),
         charts=curves({"": epochs}),
-        pictures=[picture(path) for path in ordered(pictures)],
+        pictures=[picture(path, path.read_bytes()) for path in sorted(pictures, key=place)],
         groups=grouped(values, schema),
         chain=chain,
         command=repeat(values),
@@ -136,10 +139,17 @@ def read_metrics(path: Path) -> dict[str, Any]:
         raise PipelineError(f"{path} is damaged ({error}); run `dvc repro evaluate`") from None
 
 
-def single(measured: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The protocol that was measured, and its metrics."""
-    ((protocol, metrics),) = measured.items()
-    return protocol, metrics
+def headline(measured: Mapping[str, Any]) -> list[Metric]:
+    """Test ELBO, rate and distortion, with two decimals."""
+    found = []
+    for metrics in measured.values():
+        for name in HEADLINE:
+            if name in metrics:
+                error = metrics.get(f"{name}_se")
+                people = name.replace("_", " ").replace("elbo", "ELBO")
+                shown_error = "" if error is None else shown(error)
+                found.append(Metric(people, shown(metrics[name]), shown_error, NATS))
+    return found
 
 
 def listed(metrics: Mapping[str, Any]) -> list[Metric]:
@@ -149,14 +159,6 @@ def listed(metrics: Mapping[str, Any]) -> list[Metric]:
         for name, value in metrics.items()
         if not name.endswith("_se")
     ]
-
-
-def plain(metrics: Mapping[str, Any], metric: Metric) -> Metric:
-    """A metric of the headline, with two decimals."""
-    error = metrics.get(f"{metric.name}_se")
-    name = metric.name.removeprefix("test_").replace("elbo", "ELBO")
-    at_end = "" if error is None else shown(error)
-    return Metric(f"test {name}", shown(metrics[metric.name]), at_end, metric.unit)
 
 
 def unit(name: str) -> str:
@@ -191,16 +193,14 @@ def curves(runs: Mapping[str, Sequence[Row]]) -> list[Chart]:
     return [one for one in charts if one]
 
 
-def ordered(pictures: Sequence[Path]) -> list[Path]:
-    """The pictures as the page shows them."""
+def place(path: Path) -> tuple[int, str]:
+    """Where a picture stands on a page, for sorting."""
     names = list(CAPTIONS)
-    known = {name: place for place, name in enumerate(names)}
-    return sorted(pictures, key=lambda path: (known.get(path.stem, len(names)), path.stem))
+    return names.index(path.stem) if path.stem in CAPTIONS else len(names), path.stem
 
 
-def picture(path: Path) -> Picture:
+def picture(path: Path, content: bytes) -> Picture:
     """A PNG file as a part of the page."""
-    content = path.read_bytes()
     width, height = (int.from_bytes(content[start : start + 4]) for start in (16, 20))
     uri = f"data:image/png;base64,{base64.b64encode(content).decode()}"
     return Picture(path.stem, CAPTIONS.get(path.stem, path.stem), uri, width, height)

@@ -94,8 +94,8 @@ def test_it_shows_figures_with_errors_and_units_parameters_and_hashes(workspace:
     stage.main(Inputs("report"))
     page = Page(stage.REPORT.read_text())
     text = " ".join(page.text.split())
-    assert "test ELBO −136.78 ± 0.50 nats per image" in text  # noqa: RUF001
-    assert "test_elbo −136.7847 ± 0.4967 nats per image" in text  # noqa: RUF001
+    assert "test ELBO −136.78 ± 0.50 nats per image" in text
+    assert "test_elbo −136.7847 ± 0.4967 nats per image" in text
     assert "active_units 2" in text
     assert "test_set_sha256 <b>" in text
     for name, value in SETTINGS.items():
@@ -105,7 +105,7 @@ def test_it_shows_figures_with_errors_and_units_parameters_and_hashes(workspace:
     charts = page.all("figure")[:3]
     hover = [json.loads(str(chart["data-points"])) for chart in charts]
     assert [one["lines"][0]["text"] for one in hover] == [
-        ["−9.00", "−8.00"],  # noqa: RUF001
+        ["−9.00", "−8.00"],
         ["3.00", "2.00"],
         ["6.00", "6.00"],
     ]
