@@ -53,7 +53,6 @@ class Chart:
     x: tuple[Tick, ...]
     y: tuple[Tick, ...]
     lines: tuple[Drawn, ...]
-    last_epoch: int
     hover: str
 
 
@@ -100,7 +99,6 @@ def chart(title: str, unit: str, lines: Sequence[Line]) -> Chart | None:
         tuple(Tick(x(float(tick)), f"{tick:.0f}") for tick in whole),
         tuple(Tick(y(float(tick)), minus(f"{tick:f}")) for tick in ticks(low, high)),
         tuple(drawn),
-        epochs[-1],
         json.dumps({"epochs": epochs, "x": [x(epoch) for epoch in epochs], "lines": hovered}),
     )
 

@@ -115,8 +115,8 @@ def traversals(walks: np.ndarray, axis: np.ndarray, units: np.ndarray, kl: np.nd
     axes.set_frame_on(False)
     axes.grid(False)
     axes.set_xlabel("value of the unit, in standard deviations of the prior; all others 0")
-    which = f"the {rows} units with the largest KL" if rows < len(kl) else "every latent unit"
-    axes.set_title(f"Traversals of {which}, largest KL first")
+    which = f"the {rows} with the largest KL" if rows < len(kl) else "by their KL"
+    axes.set_title(f"Traversals of latent units, {which}")
     return figure
 
 

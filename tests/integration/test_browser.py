@@ -204,14 +204,14 @@ def test_the_report_is_whole_on_a_narrow_screen_and_shows_values(
     svg = chart.find_element(By.CSS_SELECTOR, "svg")
     epoch, value = (chart.find_element(By.CSS_SELECTOR, css) for css in (".epoch", ".value"))
     last = value.text
-    assert epoch.text == "2"
+    assert epoch.text == "at the end"
     svg.send_keys("\ue012")  # the left arrow
     first = json.loads(chart.get_attribute("data-points") or "")["lines"][0]["text"][0]
-    assert (epoch.text, value.text) == ("1", first)
+    assert (epoch.text, value.text) == ("epoch 1", first)
     assert first != last
     mouse = webdriver.ActionChains(page.driver)
     mouse.move_to_element_with_offset(svg, svg.size["width"] // 2 - 15, 0).perform()
-    assert (epoch.text, value.text) == ("2", last)
+    assert (epoch.text, value.text) == ("epoch 2", last)
 
 
 def test_experiments_stand_side_by_side(page: Page, project: Project, narrow: None) -> None:
