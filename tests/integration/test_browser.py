@@ -228,7 +228,7 @@ def test_experiments_stand_side_by_side(page: Page, project: Project, narrow: No
     assert [name.rsplit(" ", 1)[0] for name in names] == [
         f"{name} {split}" for name in ("HEAD", "three") for split in ("validation", "train")
     ]
-    assert project.git("status", "--porcelain") == ""
+    assert "comparison" not in project.git("status", "--porcelain")
 
 
 def test_what_is_gone_is_named(project: Project, tmp_path: Path) -> None:
