@@ -19,7 +19,8 @@ def main(inputs: Inputs) -> None:
     network = diagram.read(MODEL)
     figures = plots.draw(epochs, arrays, plots.read_classes(ARRAYS)) | diagram.draw(network)
     table = plots.unit_table(arrays["kl_per_unit"], arrays["active"])
+    caption = plots.caption(arrays)
     inputs.check()
     for name, drawn in figures.items():
-        figure.save(drawn, FOLDER / f"{name}.png", settings.plot_dpi)
+        figure.save(figure.captioned(drawn, caption), FOLDER / f"{name}.png", settings.plot_dpi)
     write_text(FOLDER / "latent_units.csv", table)

@@ -21,6 +21,13 @@ def adder(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", progr
     return add
 
 
+def html(name: str) -> Path:
+    """A page's path, as it is meant where the command is typed."""
+    if not name.endswith(".html"):
+        raise argparse.ArgumentTypeError(f"{name}: the page is HTML, so its name ends in .html")
+    return Path(name).resolve()
+
+
 def png(name: str) -> Path:
     """A picture's path, as it is meant where the command is typed."""
     if not name.endswith(".png"):

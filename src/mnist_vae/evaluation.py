@@ -3,13 +3,14 @@
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_vae import dataset, elbo, logistic, marginal, probe, runtime
+from mnist_vae import dataset, elbo, logistic, marginal, probe, runtime, walks
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE
 
@@ -102,14 +103,15 @@ def evaluate(
         metrics |= _named(f"test_{name}", values)
     metrics["active_units"] = int((variance > ACTIVE).sum())
     metrics |= log_likelihood(model, x, posterior, per_image, params)
+    predicted: dict[str, np.ndarray] = {}
     if labels is not None and train[1] is not None and len(np.unique(train[1])) > 1:
-        metrics |= probe.accuracies(
+        predicted = probe.predictions(
             train_means(model, train[0], params),
             train[1],
             _numpy(posterior.mean),
-            labels,
             params.knn_neighbours,
         )
+        metrics |= probe.accuracies(predicted, labels)
     if params.likelihood == "binarized":
         pixels = _numpy(x.to(torch.uint8)).tobytes()
         metrics["test_set_sha256"] = hashlib.sha256(pixels).hexdigest()
@@ -120,7 +122,9 @@ def evaluate(
         "mean_variance": variance,
         "active": variance > ACTIVE,
         "elbo_per_image": per_image,
+        **({"knn_predicted": predicted["knn"]} if predicted else {}),
         **pictures(model, x, labels, variance, params, classes),
+        **walked(model, x, labels, posterior, per_image, params),
     }
     return {params.likelihood: metrics}, {
         name: array if isinstance(array, np.ndarray) else _numpy(array)
@@ -225,11 +229,8 @@ def pictures(
     )
     axis = torch.linspace(-params.manifold_extent, params.manifold_extent, params.manifold_size)
     units = variance.argsort(descending=True, stable=True)[:2].sort().values.cpu()
-    rows = axis.flip(0) if len(units) == 2 else torch.zeros(1)
-    z = torch.zeros(len(rows), len(axis), latent)
-    z[..., units[0]] = axis
-    if len(units) == 2:
-        z[..., units[1]] = rows[:, None]
+    z = walks.grid(axis, units, latent)
+    decode = partial(_decode, model)
     return {
         "picture_labels": kinds[chosen],
         "originals": x[chosen],
@@ -237,7 +238,26 @@ def pictures(
         "prior_samples": _decode(model, prior.to(device)),
         "manifold": _decode(model, z.flatten(0, 1).to(device)).view(*z.shape[:2], -1),
         "manifold_axis": axis,
+        "manifold_quantiles": walks.quantiles(decode, units, latent, len(axis), device),
         "manifold_units": units.to(torch.int32),
+    }
+
+
+@torch.no_grad()
+def walked(
+    model: VAE,
+    x: Tensor,
+    labels: np.ndarray | None,
+    posterior: Posterior,
+    per_image: Tensor,
+    params: EvaluationParams,
+) -> dict[str, Tensor]:
+    """Interpolations, traversals, and the images at both ends of the ELBO (N,)."""
+    decode = partial(_decode, model)
+    return {
+        **walks.interpolations(decode, x, labels, posterior.mean, params.picture_seed),
+        **walks.traversals(decode, posterior.kl_per_unit.mean(0)),
+        **walks.extremes(decode, x, posterior.mean, per_image),
     }
 
 

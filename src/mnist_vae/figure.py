@@ -21,6 +21,7 @@ PALETTE = (
     "#ffa90e", "#717581", "#e76300", "#bd1f01", "#92dadd",
 )  # fmt: skip
 BLUE, ORANGE, GREY = "#2166ac", "#d6604d", "#b0b0b0"
+QUIET = "#606060"  # of text
 styled = style.context(
     [
         "default",
@@ -41,10 +42,30 @@ styled = style.context(
 
 
 @styled
+def captioned(figure: Figure, text: str) -> Figure:
+    """The figure, with a line more on top that says whose it is."""
+    width, height = figure.get_size_inches()
+    if figure.get_constrained_layout():
+        figure.set_figheight(height + 0.2)
+        lines = [text, figure.get_suptitle()]
+        figure.suptitle("\n".join(filter(None, lines)), size=9, color=QUIET, x=0.99, ha="right")
+    else:  # a canvas in inches, its title in the first line
+        figure.text(
+            1 - 0.1 / width, 1 - 0.22 / height, text, size=9, color=QUIET, ha="right", va="center"
+        )
+    return figure
+
+
+@styled
 def save(figure: Figure, path: Path, dpi: int) -> None:
     """Write a PNG atomically."""
     with atomic(path) as temporary:
         figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
+
+
+def minus(number: str) -> str:
+    """A number with the sign that matplotlib's ticks have."""
+    return number.replace("-", "−")
 
 
 def unit_name(index: int) -> str:

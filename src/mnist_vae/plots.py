@@ -24,28 +24,58 @@ from mnist_vae.figure import (
     PALETTE,
     WIDTH,
     apart,
+    minus,
     shortened,
     styled,
     unit_name,
 )
 from mnist_vae.history import COLUMNS, Row
 from mnist_vae.images import DIGITS, Look
-from mnist_vae.tiles import manifold, prior_samples, reconstructions
+from mnist_vae.per_image import confusion, elbo
+from mnist_vae.tiles import (
+    interpolations,
+    manifold,
+    manifold_quantiles,
+    prior_samples,
+    reconstructions,
+    traversals,
+)
 
 ARRAYS = (
     "active",
+    "elbo_per_image",
+    "extreme_elbo",
+    "extreme_reconstructions",
+    "extremes",
+    "interpolation_ends",
+    "interpolations",
     "kl_per_unit",
     "labels",
     "latent_mean",
     "manifold",
     "manifold_axis",
+    "manifold_quantiles",
     "manifold_units",
     "originals",
     "picture_labels",
     "prior_samples",
     "reconstructions",
+    "traversal_axis",
+    "traversal_units",
+    "traversals",
 )
-OF_IMAGES = ("manifold", "originals", "prior_samples", "reconstructions")
+OF_IMAGES = (
+    "extreme_reconstructions",
+    "extremes",
+    "interpolation_ends",
+    "interpolations",
+    "manifold",
+    "manifold_quantiles",
+    "originals",
+    "prior_samples",
+    "reconstructions",
+    "traversals",
+)
 TERMS = ("elbo", "rate", "distortion")
 
 
@@ -99,17 +129,42 @@ def draw(
     """All figures but the diagrams by name, from `history.read` and `read_evaluation`."""
     mean = arrays["latent_mean"]
     return {
+        "confusion": confusion(arrays.get("labels"), arrays.get("knn_predicted"), classes),
+        "elbo_per_image": elbo(
+            arrays["elbo_per_image"],
+            arrays["extremes"],
+            arrays["extreme_reconstructions"],
+            arrays["extreme_elbo"],
+        ),
+        "interpolations": interpolations(arrays["interpolations"], arrays["interpolation_ends"]),
         "latent": latent(mean, arrays.get("labels"), classes),
         "latent_units": latent_units(arrays["kl_per_unit"], arrays["active"]),
         "manifold": manifold(
             arrays["manifold"], arrays["manifold_axis"], arrays["manifold_units"], mean.shape[1]
+        ),
+        "manifold_quantiles": manifold_quantiles(
+            arrays["manifold_quantiles"], arrays["manifold_units"], mean.shape[1]
         ),
         "prior_samples": prior_samples(arrays["prior_samples"]),
         "reconstructions": reconstructions(
             arrays["originals"], arrays["reconstructions"], arrays["picture_labels"], classes
         ),
         "training": training(epochs),
+        "traversals": traversals(
+            arrays["traversals"],
+            arrays["traversal_axis"],
+            arrays["traversal_units"],
+            arrays["kl_per_unit"],
+        ),
     }
+
+
+def caption(arrays: Mapping[str, np.ndarray]) -> str:
+    """Which model a figure is of: beside those of others, it says what it can be told by."""
+    values = arrays["elbo_per_image"].astype(np.float64)
+    bound = math.fsum(values) / len(values)  # rounded once, whatever the processor
+    units = arrays["latent_mean"].shape[1]
+    return f"latent_dim {units}, test ELBO {minus(f'{bound:.2f}')} nats per image"
 
 
 @styled

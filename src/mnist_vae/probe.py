@@ -1,5 +1,7 @@
 """How much of the classes a representation holds: accuracy of simple classifiers on top of it."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -9,14 +11,10 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 
-def accuracies(
-    train: np.ndarray,
-    train_labels: np.ndarray,
-    test: np.ndarray,
-    test_labels: np.ndarray,
-    neighbours: int,
-) -> dict[str, float]:
-    """Part of the test vectors (M, L) classified correctly after fitting on train (N, L).
+def predictions(
+    train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, neighbours: int
+) -> dict[str, np.ndarray]:
+    """Classes (M,) of the test vectors (M, L) by each classifier, fitted on train (N, L).
 
     knn: majority of the nearest `neighbours` (Euclidean distance), or of all if there are fewer.
     linear_probe: logistic regression on standardised units, its L2 penalty 1 / (2 N) per squared
@@ -29,6 +27,13 @@ def accuracies(
     # scikit-learn takes all cores otherwise, and rounds by their number.
     with threadpool_limits(torch.get_num_threads()):
         return {
-            f"test_{name}_accuracy": float(model.fit(train, train_labels).score(test, test_labels))
-            for name, model in models.items()
+            name: model.fit(train, train_labels).predict(test) for name, model in models.items()
         }
+
+
+def accuracies(predicted: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, float]:
+    """Part of the test vectors that each classifier of `predictions` gets right."""
+    return {
+        f"test_{name}_accuracy": float((classes == labels).mean())
+        for name, classes in predicted.items()
+    }

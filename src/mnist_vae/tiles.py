@@ -7,9 +7,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mnist_vae.figure import GREY, WIDTH, shortened, styled, unit_name
+from mnist_vae.figure import GREY, WIDTH, minus, shortened, styled, unit_name
 
 
 @styled
@@ -38,6 +39,93 @@ def manifold(grid: np.ndarray, axis: np.ndarray, units: np.ndarray, latent_dim: 
         title += f";\nslice through the two most active units ({', '.join(names)}), all others 0"
     axes.set_title(title)
     return figure
+
+
+@styled
+def manifold_quantiles(grid: np.ndarray, units: np.ndarray, latent_dim: int) -> Figure:
+    """As `manifold`, of images (rows, cols, 784) at quantiles of the prior, evenly spaced."""
+    rows, columns = grid.shape[:2]
+    names = [unit_name(index) for index in units]
+    figure = Figure(figsize=(WIDTH, 1.3 if rows == 1 else WIDTH))
+    axes = figure.subplots()
+    half = 50 / columns
+    axes.imshow(
+        _tile(grid),
+        cmap="gray_r",
+        vmin=0,
+        vmax=1,
+        extent=(0, 100, 50 - half, 50 + half) if rows == 1 else (0, 100, 0, 100),
+    )
+    axes.grid(False)
+    percents = [5, 25, 50, 75, 95]
+    labels = [f"{percent}%" for percent in percents]
+    axes.set_xticks(percents, labels)
+    axes.set_xlabel(f"{names[0]}: quantile of the prior")
+    axes.set_yticks([] if rows == 1 else percents, [] if rows == 1 else labels)
+    if rows > 1:
+        axes.set_ylabel(f"{names[1]}: quantile of the prior")
+    title = "Decoded at quantiles of the prior"
+    if rows > 1:
+        title += ": all are equally likely under it"
+    if latent_dim > 2:
+        title += f";\nthe two most active units ({', '.join(names)}), all others 0"
+    axes.set_title(title)
+    return figure
+
+
+@styled
+def interpolations(walks: np.ndarray, ends: np.ndarray) -> Figure:
+    """Decoded images (R, S, 784) between test images (R, 2, 784), which stand at both sides."""
+    rows, steps, pixels = walks.shape
+    gap = math.isqrt(pixels) // 3
+    parts = [ends[:, :1], walks, ends[:, 1:]]
+    blank = np.zeros((rows * math.isqrt(pixels), gap))
+    canvas = np.concatenate([piece for part in parts for piece in (blank, _tile(part))][1:], axis=1)
+    figure = Figure(figsize=(WIDTH, 0.75 + 0.68 * rows))
+    axes = figure.subplots()
+    axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=1)
+    side = math.isqrt(pixels)
+    for edge in (side + gap / 2, canvas.shape[1] - side - gap / 2):
+        axes.axvline(edge - 0.5, color=GREY, linewidth=0.8)
+    middle = side + gap + steps * side / 2
+    places = [side / 2, middle, canvas.shape[1] - side / 2]
+    names = ["test image", "decoded, from one code to the other in equal steps", "test image"]
+    axes.set_xticks([place - 0.5 for place in places], names)
+    _bare(axes)
+    axes.set_title("Interpolations between the latent means of two test images")
+    return figure
+
+
+@styled
+def traversals(walks: np.ndarray, axis: np.ndarray, units: np.ndarray, kl: np.ndarray) -> Figure:
+    """Decoded images (U, T, 784): a row for each of `units` (U,), moved along `axis` (T,).
+
+    kl (L,): the mean KL of every unit, nats.
+    """
+    rows, columns, pixels = walks.shape
+    side = math.isqrt(pixels)
+    figure = Figure(figsize=(WIDTH, 0.75 + 0.54 * rows))
+    axes = figure.subplots()
+    axes.imshow(_tile(walks), cmap="gray_r", vmin=0, vmax=1)
+    shown = range(0, columns, 2)
+    axes.set_xticks([(i + 0.5) * side - 0.5 for i in shown], [minus(f"{axis[i]:g}") for i in shown])
+    names = [f"{unit_name(index)} ({kl[index]:.2f} nats)" for index in units]
+    axes.set_yticks([(i + 0.5) * side - 0.5 for i in range(rows)], names)
+    axes.tick_params(length=0)
+    axes.set_frame_on(False)
+    axes.grid(False)
+    axes.set_xlabel("value of the unit, in standard deviations of the prior; all others 0")
+    which = f"the {rows} with the largest KL" if rows < len(kl) else "by their KL"
+    axes.set_title(f"Traversals of latent units, {which}")
+    return figure
+
+
+def _bare(axes: Axes) -> None:
+    """Labels on top and nothing else around the images."""
+    axes.tick_params(top=False, labeltop=True, bottom=False, labelbottom=False)
+    axes.set_yticks([])
+    axes.set_frame_on(False)
+    axes.grid(False)
 
 
 @styled
@@ -104,6 +192,5 @@ def _tile(grid: np.ndarray) -> np.ndarray:
     """Images (rows, columns, 784) -> one image (rows * 28, columns * 28)."""
     rows, columns, pixels = grid.shape
     side = math.isqrt(pixels)
-    return (
-        grid.reshape(rows, columns, side, side).swapaxes(1, 2).reshape(rows * side, columns * side)
-    )
+    tiles = grid.reshape(rows, columns, side, side).swapaxes(1, 2)
+    return tiles.reshape(rows * side, columns * side)

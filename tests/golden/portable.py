@@ -101,8 +101,9 @@ def run(raw: Path, folder: Path, kind: str, pictures: bool) -> None:
     arrays = plots.read_evaluation(folder / "evaluation.safetensors")
     drawn = plots.draw(history.read(folder / "history.csv"), arrays)
     drawn |= diagram.draw(diagram.read(folder / "vae.safetensors"))
+    caption = plots.caption(arrays)
     for name, picture in drawn.items():
-        figure.save(picture, folder / f"{name}.png", 50)
+        figure.save(figure.captioned(picture, caption), folder / f"{name}.png", 50)
 
 
 def hashes(raw: Path, parts: Sequence[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
-"""Two runs compared in MLflow's own UI, in a real browser."""
+"""Two runs in MLflow's own UI, and the pages of the pipeline, in a real browser."""
 
+import json
 import shutil
 import subprocess
 import time
@@ -15,6 +16,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.support import store_view
+from tests.support.checkout import PICTURES
 from tests.support.sandbox import Project, free_port, listening
 
 pytestmark = store_view.IN_OUR_PROCESS
@@ -64,9 +66,19 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     for flag in FLAGS.split():
         options.add_argument(flag)
     options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options, webdriver.ChromeService(chromedriver))
     yield Page(driver)
     driver.quit()
+
+
+@pytest.fixture
+def narrow(page: Page) -> Iterator[None]:
+    """A window as wide as a telephone's."""
+    size = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    yield
+    page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.fixture(scope="module")
@@ -166,3 +178,71 @@ def test_curves_and_pictures_stand_side_by_side(page: Page, address: str) -> Non
                 "return arguments[0].complete && arguments[0].naturalWidth > 50", image
             )
         )
+
+
+def check(page: Page, path: Path, pictures: int) -> None:
+    """The page is whole: all pictures, no complaint of the browser, nothing beside the window."""
+    page.driver.get_log("browser")  # of pages before
+    page.driver.get(path.as_uri())
+    widths = page.driver.execute_script(
+        "return [...document.images].map(image => image.complete ? image.naturalWidth : 0)"
+    )
+    assert len(widths) == pictures
+    assert min(widths) > 100
+    assert page.driver.get_log("browser") == []
+    across = "return document.documentElement.{}Width"
+    shown, there = (page.driver.execute_script(across.format(one)) for one in ("scroll", "client"))
+    assert shown == there <= 400
+
+
+def test_the_report_is_whole_on_a_narrow_screen_and_shows_values(
+    page: Page, project: Project, narrow: None, tmp_path: Path
+) -> None:
+    # The tests' cache is of links, and Chromium goes by the name of what a link leads to.
+    path = shutil.copyfile(project.folder / "report/report.html", tmp_path / "report.html")
+    check(page, path, len(PICTURES))
+    chart = page.all(".chart")[0]
+    svg = chart.find_element(By.CSS_SELECTOR, "svg")
+    epoch, value = (chart.find_element(By.CSS_SELECTOR, css) for css in (".epoch", ".value"))
+    last = value.text
+    assert epoch.text == "at the end"
+    svg.send_keys("\ue012")  # the left arrow
+    first = json.loads(chart.get_attribute("data-points") or "")["lines"][0]["text"][0]
+    assert (epoch.text, value.text) == ("epoch 1", first)
+    assert first != last
+    mouse = webdriver.ActionChains(page.driver)
+    mouse.move_to_element_with_offset(svg, svg.size["width"] // 2 - 15, 0).perform()
+    assert (epoch.text, value.text) == ("epoch 2", last)
+
+
+def test_experiments_stand_side_by_side(page: Page, project: Project, narrow: None) -> None:
+    output = project.command("report", "HEAD", "three", "--output", "comparison.html")
+    path = project.folder / "comparison.html"
+    assert output.strip() == str(path)
+    check(page, path, 2 * len(PICTURES))
+    parameters, metrics, *_ = (table.text.splitlines() for table in page.all("table"))
+    assert parameters == ["parameter HEAD three", "latent_dim 2 3"]
+    assert metrics[0] == "metric HEAD three"
+    assert any(line.startswith("test ELBO less that of HEAD, over the same") for line in metrics)
+    names = [line.text for line in page.all(".chart:first-of-type .legend span")[1:]]
+    assert [name.rsplit(" ", 1)[0] for name in names] == [
+        f"{name} {split}" for name in ("HEAD", "three") for split in ("validation", "train")
+    ]
+    assert "comparison" not in project.git("status", "--porcelain")
+
+
+def test_what_is_gone_is_named(project: Project, tmp_path: Path) -> None:
+    copy = project.copy(tmp_path / "copy")
+    copy.dvc("config", "--local", "cache.dir", str(tmp_path / "empty"))
+    told = copy.command("report", "workspace", "three").splitlines()
+    assert len(told) == 2
+    assert told[1].startswith("three: not in DVC's cache: ")
+    named = told[1].removeprefix("three: not in DVC's cache: ").split(": ")[0].split(", ")
+    assert set(named) == {*PICTURES, "results/evaluation.safetensors"}
+    html = (copy.folder / "comparison.html").read_text()
+    assert html.count("<img") == len(PICTURES)
+    assert html.count("three: not there") == len(PICTURES)
+    for wrong, says in ((("no-such", "HEAD"), "no-such is neither"), (("HEAD",), "name two")):
+        told = copy.command("report", *wrong, fails=True).splitlines()
+        assert len(told) == 1
+        assert says in told[0]

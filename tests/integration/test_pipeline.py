@@ -54,10 +54,10 @@ def test_what_the_stages_write_is_what_dvc_yaml_declares(reproduced: Project) ->
 
 def test_another_latent_dim_trains_again_and_downloads_nothing(copied: Project) -> None:
     output = copied.dvc("exp", "run", "-S", "latent_dim=16", MNIST_VAE_LIVE="off")
-    assert ran(output) == ["train", "evaluate", "plots", "track"]
+    assert ran(output) == ["train", "evaluate", "plots", "report", "track"]
     back = copied.dvc("exp", "run", "-S", "latent_dim=2")
     assert ran(back) == ["track"]  # the rest comes from DVC's cache
-    assert set(cached(back)) == {"train", "evaluate", "plots"}
+    assert set(cached(back)) == {"train", "evaluate", "plots", "report"}
     assert copied.git("status", "--porcelain", "dvc.lock", "metrics") == ""  # bytes as committed
 
 
@@ -93,6 +93,13 @@ def test_an_edited_plot_redraws_and_nothing_else(copied: Project) -> None:
     source = copied.folder / "src/mnist_vae/plots.py"
     source.write_text(source.read_text() + "\n# another thought\n")
     assert ran(copied.dvc("repro", "--dry")) == ["plots", "track"]
+
+
+def test_an_edited_report_redraws_nothing(copied: Project) -> None:
+    source = copied.folder / "src/mnist_vae/report.html.j2"
+    source.write_text(source.read_text().replace("Once more", "Again"))
+    assert ran(copied.dvc("repro", MNIST_VAE_TRACK="off")) == ["report", "track"]
+    assert "<h2>Again</h2>" in (copied.folder / "report/report.html").read_text()
 
 
 def test_an_edited_bound_trains_again(copied: Project) -> None:

@@ -204,7 +204,7 @@ def test_the_same_pipeline_with_only_the_environment_changed(
         assert run.status == "FINISHED"
         assert set(run.models) == {"vae", "decoder"}
         assert [step for step, _, _ in run.points["greyscale/train_elbo"]] == [1, 2]
-        assert set(outputs("plots")) <= set(run.artifacts)
+        assert set(outputs("plots", "report")) <= set(run.artifacts)
     assert member.command("rebuild") == "2 experiments, each with its run\n"
     assert store_view.runs_at(server.uri) == after
 

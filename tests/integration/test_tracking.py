@@ -93,7 +93,7 @@ def test_a_run_shows_all_that_dvc_holds(lab: Project) -> None:
     assert f"md5: {run.tags['dvc.md5.models/vae.safetensors']}" in lock
     assert set(run.datasets) == {"mnist train", "mnist validation", "mnist test"}
     assert all(f"md5: {digest}" in lock for digest in run.datasets.values())
-    assert set(outputs("plots")) <= set(run.artifacts)
+    assert set(outputs("plots", "report")) <= set(run.artifacts)
     for picture in PICTURES:
         shown = f"images/{Path(picture).stem}+step+2+"
         grid = [name for name in run.artifacts if name.startswith(shown)]

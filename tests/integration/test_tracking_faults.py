@@ -252,7 +252,7 @@ def test_a_full_disk_is_one_warning_and_track_fills_the_gap(
         assert run.status == "FINISHED"
         assert [step for step, _, _ in run.points["greyscale/train_elbo"]] == list(range(1, 61))
         assert set(run.models) == {"vae", "decoder"}
-        assert set(outputs("plots")) <= set(run.artifacts)
+        assert set(outputs("plots", "report")) <= set(run.artifacts)
         assert len(store_view.runs(disk)) == 2
     finally:
         subprocess.run(["umount", str(disk)], check=True)

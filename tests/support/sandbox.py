@@ -124,7 +124,7 @@ def make_project(folder: Path, mirror: Path) -> Project:
         capture_output=True,
         text=True,
     ).stdout.split("\0")
-    outputs = ("data", "metrics", "models", "plots", "results")
+    outputs = ("data", "metrics", "models", "plots", "report", "results")
     for name in listed:
         source, target = ROOT / name, folder / name
         kept = name.partition("/")[0] not in outputs or name.startswith("data/own/")

@@ -134,12 +134,18 @@ def test_classifiers_on_the_latent_means_follow_the_classes(
         assert chance[likelihood]["test_linear_probe_accuracy"] < 0.2  # type: ignore[index]
 
 
+def test_the_confusion_is_that_of_the_measured_accuracy() -> None:
+    metrics, arrays = evaluation.evaluate(vae(), digits(), LABELS, TRAIN, PARAMS)
+    right = float((arrays["knn_predicted"] == LABELS).mean())
+    assert metrics["greyscale"]["test_knn_accuracy"] == right  # type: ignore[index]
+
+
 def test_knn_is_a_vote_and_takes_what_there_is() -> None:
     train = np.array([[0.0], [1.0], [1.1], [9.0]], np.float32)
     votes = np.array([3, 5, 5, 7], np.uint8)
     test, labels = np.array([[0.1], [9.1]], np.float32), np.array([3, 7], np.uint8)
     accuracy = {
-        k: probe.accuracies(train, votes, test, labels, k)["test_knn_accuracy"]
+        k: probe.accuracies(probe.predictions(train, votes, test, k), labels)["test_knn_accuracy"]
         for k in (1, 3, 1000)
     }
     assert accuracy == {1: 1.0, 3: 0.0, 1000: 0.0}
@@ -220,8 +226,14 @@ def test_shapes_of_the_arrays(latent_dim: int) -> None:
     assert shapes["originals"] == shapes["reconstructions"] == (20, 784)
     assert shapes["prior_samples"] == (6, 784)
     assert shapes["manifold"] == ((5, 5, 784) if latent_dim > 1 else (1, 5, 784))
+    assert shapes["manifold_quantiles"] == shapes["manifold"]
+    assert shapes["interpolations"] == (6, 9, 784)
+    assert shapes["traversals"] == (latent_dim, 13, 784)
+    assert shapes["extremes"] == shapes["extreme_reconstructions"] == (2, 8, 784)
+    assert arrays["extreme_elbo"][0, 0] == arrays["elbo_per_image"].min()
     assert arrays["picture_labels"].tolist() == sorted(list(range(10)) * 2)
-    for name in ("originals", "reconstructions", "prior_samples", "manifold"):
+    images = ("interpolations", "traversals", "extreme_reconstructions", "manifold_quantiles")
+    for name in ("originals", "reconstructions", "prior_samples", "manifold", *images):
         assert arrays[name].min() >= 0
         assert arrays[name].max() <= 1
 

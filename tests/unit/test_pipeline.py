@@ -13,8 +13,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from mnist_vae import packages as packages_module
-from mnist_vae import params, refusals
-from tests.support.checkout import PIPELINE, ROOT, RULES, SCHEMA, STAGES, outputs
+from mnist_vae import params, refusals, report
+from tests.support.checkout import PICTURES, PIPELINE, ROOT, RULES, SCHEMA, STAGES, outputs
 from tests.support.settings import SETTINGS
 
 # What only looks, only refuses or only shows (dvc.yaml says why).
@@ -22,6 +22,7 @@ EXEMPT = {"errors", "experiments", "packages", "progress", "refusals", "tracking
 # The packages that can change an output, by the name that one imports, and what they compute with.
 COMPUTES = {
     "matplotlib": {"contourpy", "kiwisolver", "matplotlib", "numpy", "pillow"},
+    "jinja2": {"jinja2", "markupsafe"},
     "numpy": {"numpy"},
     "pandas": {"numpy", "pandas"},
     "PIL": {"pillow"},
@@ -108,7 +109,8 @@ def test_deps_are_exactly_the_files_that_the_stage_imports(stage: str) -> None:
     assert declared == files
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "track"])
+# The report shows all parameters, so it names none.
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in {"report", "track"}])
 def test_params_are_exactly_the_keys_that_the_stage_reads(stage: str) -> None:
     classes = params_classes(ROOT / f"stages/{stage}.py")
     assert classes
@@ -144,12 +146,31 @@ def test_track_depends_on_all_results_code_and_parameters_and_is_never_cached() 
     track = PIPELINE["stages"]["track"]
     results = {"metrics/evaluation.json", "metrics/history.csv", "models/vae.safetensors"}
     assert all(path.startswith("plots/") for path in outputs("plots"))
-    results |= {"plots", "src/mnist_vae", "stages"}
+    results |= {"plots", *outputs("report"), "src/mnist_vae", "stages"}
     assert set(track["deps"]) == results
     assert track["params"] == [{"packages.yaml": None}, {"params.yaml": None}]
     assert not {"metrics", "plots"} & set(track)
     assert track["outs"] == [{"metrics/.tracked": {"cache": False, "persist": True}}]
     assert "/metrics/.tracked" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_the_report_depends_on_what_it_shows_and_on_its_templates() -> None:
+    stage = PIPELINE["stages"]["report"]
+    files = {dep for dep in stage["deps"] if not dep.endswith((".py", ".j2"))}
+    assert files == {*PICTURES, *report.CHAIN, "params.schema.json"}
+    of = {path: name for name in STAGES for path in outputs(name)}
+    assert {path: of[path] for path in report.CHAIN} == report.CHAIN
+    assert list(report.CHAIN.values()) == sorted(report.CHAIN.values(), key=STAGES.index)
+    templates = {dep for dep in stage["deps"] if dep.endswith(".j2")}
+    assert templates == {str(path.relative_to(ROOT)) for path in used("report.html.j2")}
+    assert {"params.yaml": None} in stage["params"]
+
+
+def used(template: str) -> set[Path]:
+    """A template and those that it names, through any number of steps."""
+    path = ROOT / "src/mnist_vae" / template
+    named = re.findall(r'{%-? (?:extends|import|include) "([^"]+)"', path.read_text())
+    return {path}.union(*(used(name) for name in named))
 
 
 def test_every_parameter_is_used_and_described() -> None:

@@ -34,16 +34,27 @@ def arrays(latent_dim: int, images: int = 60) -> dict[str, np.ndarray]:
     rows = 1 if latent_dim == 1 else 4
     return {
         "active": (np.arange(latent_dim) % 3 == 0).astype(np.uint8),
+        "elbo_per_image": -100 - rng.random(images, dtype=np.float32),
+        "extreme_elbo": -100 - rng.random((2, 8), dtype=np.float32),
+        "extreme_reconstructions": rng.random((2, 8, 784), dtype=np.float32),
+        "extremes": rng.random((2, 8, 784), dtype=np.float32),
+        "interpolation_ends": rng.random((6, 2, 784), dtype=np.float32),
+        "interpolations": rng.random((6, 9, 784), dtype=np.float32),
+        "knn_predicted": rng.permutation(labels),
         "kl_per_unit": rng.random(latent_dim, dtype=np.float32),
         "labels": labels,
         "latent_mean": rng.standard_normal((images, latent_dim), dtype=np.float32),
         "manifold": rng.random((rows, 4, 784), dtype=np.float32),
         "manifold_axis": np.linspace(-4, 4, 4, dtype=np.float32),
+        "manifold_quantiles": rng.random((rows, 4, 784), dtype=np.float32),
         "manifold_units": np.arange(min(latent_dim, 2), dtype=np.int32),
         "originals": rng.random((20, 784), dtype=np.float32),
         "picture_labels": np.repeat(np.arange(10), 2).astype(np.uint8),
         "prior_samples": rng.random((23, 784), dtype=np.float32),
         "reconstructions": rng.random((20, 784), dtype=np.float32),
+        "traversal_axis": np.arange(-6, 7, dtype=np.float32) / 2,
+        "traversal_units": rng.permutation(latent_dim)[:10].astype(np.int32),
+        "traversals": rng.random((min(latent_dim, 10), 13, 784), dtype=np.float32),
     }
 
 
@@ -63,8 +74,9 @@ def test_every_latent_size_has_every_figure(latent_dim: int, tmp_path: Path) -> 
     drawn = plots.draw(read(folder / stage.HISTORY), arrays(latent_dim))
     diagrams = diagram.draw(diagram.read(folder / stage.MODEL))
     assert {*drawn, *diagrams} == {Path(picture).stem for picture in PICTURES}
-    for name, each in drawn.items():
-        assert render(each).std() > 1, name
+    caption = plots.caption(arrays(latent_dim))
+    for name, each in (drawn | diagrams).items():
+        assert render(figure.captioned(each, caption)).std() > 1, name
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 3])
@@ -73,7 +85,7 @@ def test_a_collapsed_posterior_and_blank_images_can_be_drawn(
 ) -> None:
     values = arrays(latent_dim)
     for name, array in values.items():
-        if array.dtype == np.float32 and name != "manifold_axis":
+        if array.dtype == np.float32 and not name.endswith("_axis"):
             array[:] = 0
     values["active"][:] = 0
     drawn = plots.draw(read(history(tmp_path / "h.csv")), values)
@@ -185,6 +197,21 @@ def test_the_stage_loads_neither_torch_nor_mlflow() -> None:
     code = "import sys, stages.plots; sys.exit(bool({'torch', 'mlflow'} & set(sys.modules)))"
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+def test_every_figure_says_whose_it_is() -> None:
+    values = arrays(3)
+    values["elbo_per_image"][:] = [-100.126, -100.13] * 30
+    text = "latent_dim 3, test ELBO −100.13 nats per image"
+    assert plots.caption(values) == text
+    drawn = plots.latent_units(values["kl_per_unit"], values["active"])
+    before = drawn.get_figheight()
+    assert figure.captioned(drawn, text).get_suptitle() == text
+    assert drawn.get_figheight() > before
+    canvas = plots.latent_units(values["kl_per_unit"], values["active"])
+    canvas.set_layout_engine("none")  # as diagrams have it
+    assert figure.captioned(canvas, text).texts[-1].get_text() == text
+    assert canvas.get_figheight() == before
 
 
 def test_missing_arrays_are_named(tmp_path: Path) -> None:

@@ -43,6 +43,58 @@ def test_a_slice_says_so() -> None:
     assert (drawn.axes[0].get_xlabel(), drawn.axes[0].get_ylabel()) == ("$z_{4}$", "$z_{8}$")
 
 
+def test_the_grid_of_quantiles_names_its_units_and_quantiles() -> None:
+    grid = np.zeros((3, 3, 784))
+    grid[0, 2] = 1
+    drawn = tiles.manifold_quantiles(grid, np.array([3, 7]), 16)
+    axes = drawn.axes[0]
+    pixels = render(drawn)[..., 0]
+    (x, y), (left, low) = axes.transData.transform([(250 / 3, 250 / 3), (50, 50)]).astype(int)
+    assert pixels[len(pixels) - 1 - y, x] < 128  # right and up
+    assert pixels[len(pixels) - 1 - low, left] > 128
+    assert axes.get_xlabel() == "$z_{4}$: quantile of the prior"
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [
+        "5%",
+        "25%",
+        "50%",
+        "75%",
+        "95%",
+    ]
+    render(tiles.manifold_quantiles(grid[:1], np.array([0]), 1))
+
+
+def test_interpolations_stand_between_their_ends() -> None:
+    walks = np.full((2, 5, 64), 0.3)  # of 8 x 8 pixels
+    ends = np.stack([np.full((2, 64), 0.8), np.full((2, 64), 0.9)], axis=1)
+    drawn = tiles.interpolations(walks, ends)
+    canvas = np.asarray(drawn.axes[0].images[0].get_array())
+    assert canvas.shape == (16, 7 * 8 + 2 * 2)
+    assert (canvas[:, :8] == 0.8).all()
+    assert (canvas[:, 10:50] == 0.3).all()
+    assert (canvas[:, -8:] == 0.9).all()
+    render(drawn)
+
+
+@pytest.mark.parametrize("units", [1, 2, 10])
+def test_traversals_name_each_unit_with_its_kl(units: int) -> None:
+    kl = np.linspace(0, 3, 12)
+    order = np.argsort(-kl)[:units]
+    drawn = tiles.traversals(np.zeros((units, 13, 784)), np.arange(-6, 7) / 2, order, kl)
+    axes = drawn.axes[0]
+    assert axes.get_yticklabels()[0].get_text() == "$z_{12}$ (3.00 nats)"
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == [
+        "−3",
+        "−2",
+        "−1",
+        "0",
+        "1",
+        "2",
+        "3",
+    ]
+    assert len(axes.get_yticks()) == units
+    render(drawn)
+
+
 def test_tiles_keep_pixels_and_places() -> None:
     grid = np.random.default_rng(0).random((2, 3, 784))
     tiled = tiles._tile(grid)

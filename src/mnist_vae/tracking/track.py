@@ -53,7 +53,7 @@ def _track(folder: Path, described: Path, check: Callable[[], None]) -> str:
     return "\n".join(
         [
             summary.headline(snapshot, metrics),
-            "pictures: plots/",
+            "report: report/report.html; pictures: plots/",
             f"MLflow run: {tags['mlflow.runName']}",
             f"  {store.address(outcome.run_id)}",
             *([f"  `{_program('mlflow')} ui` shows it"] if store.embedded else []),

@@ -1,8 +1,8 @@
 """Make the MLflow run of one experiment: complete, or else made anew.
 
-A run is complete when it has the tag `dvc.results`, which is set last, and its pictures and models.
-What a crash left half made, or has lost its files, is replaced by a new run; the curves that
-training has logged stay in their run.
+A run is complete when it has the tag `dvc.results`, which is set last, and its pictures, report and
+models. What a crash left half made, or has lost its files, is replaced by a new run; the curves
+that training has logged stay in their run.
 """
 
 import json
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
 
 DESCRIPTION = ("params.yaml", "dvc.yaml", "dvc.lock")
+FOLDERS = ("plots/", "report/")  # of outputs that are shown as files, under the same names
 PURPOSES = {"train": "training", "validation": "validation", "test": "testing"}  # of the data
 RESULTS, GONE = "dvc.results", "dvc.gone"
 Fetch = Callable[[str], Path | None]  # a file's local copy; None if it is gone
@@ -76,14 +77,18 @@ def is_complete(store: Store, run: "Run", snapshot: Snapshot, fetch: Fetch) -> b
     gone = set(filter(None, tags.get(GONE, "").split(", ")))
     if any(fetch(path) for path in gone):
         return False
-    plots = {path for path in snapshot.outputs if path.startswith("plots/")} - gone
-    there = {file.path for file in store.client.list_artifacts(run.info.run_id, "plots")}
+    files = set(_shown(snapshot)) - gone
+    there = {
+        file.path
+        for folder in {str(Path(path).parent) for path in files}
+        for file in store.client.list_artifacts(run.info.run_id, folder)
+    }
     ready = [
         str(model.name)
         for model in models.of_run(store, run.info.run_id)
         if str(model.status) == "READY"
     ]  # each once: two machines may have written into one run
-    return plots <= there and (MODEL in gone or sorted(ready) == sorted(exports.NAMES))
+    return files <= there and (MODEL in gone or sorted(ready) == sorted(exports.NAMES))
 
 
 def _one(store: Store, snapshot: Snapshot) -> "Run | None":
@@ -205,11 +210,11 @@ class _Writer:
         return {key: value for key, value in values.items() if isinstance(value, str)}
 
     def _files(self, run_id: str) -> None:
-        """Pictures, as files and in the UI's image grid, and what describes the experiment."""
-        plots = [path for path in self.snapshot.outputs if path.startswith("plots/")]
-        for path in [*plots, *DESCRIPTION]:
+        """Pictures, also in the UI's image grid, report, and what describes the experiment."""
+        files = _shown(self.snapshot)
+        for path in [*files, *DESCRIPTION]:
             if local := self.fetch(path):
-                folder = str(Path(path).parent) if path in plots else "dvc"
+                folder = str(Path(path).parent) if path in files else "dvc"
                 self.client.log_artifact(run_id, str(local), folder)
                 if path.endswith(".png"):
                     self._show(run_id, local)
@@ -224,6 +229,11 @@ class _Writer:
             image.load()
             step = int(self.snapshot.params["epochs"])
             self.client.log_image(run_id, image, key=picture.stem, step=step)
+
+
+def _shown(snapshot: Snapshot) -> list[str]:
+    """The outputs that a run shows as files; an older pipeline may have fewer."""
+    return [path for path in snapshot.outputs if path.startswith(FOLDERS)]
 
 
 def _has_data(run: "Run") -> bool:
