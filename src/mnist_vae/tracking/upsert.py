@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tqdm import tqdm
+
 from mnist_vae import history
 from mnist_vae.experiments.outputs import md5
 from mnist_vae.experiments.snapshot import DATA, EVALUATION, HISTORY, MODEL, Snapshot
@@ -76,7 +78,7 @@ def is_complete(store: Store, run: "Run", snapshot: Snapshot, fetch: Fetch) -> b
     gone = set(filter(None, tags.get(GONE, "").split(", ")))
     if any(fetch(path) for path in gone):
         return False
-    plots = {path for path in snapshot.outputs if path.startswith("plots/")} - gone
+    plots = set(filter(_is_plot, snapshot.outputs)) - gone
     there = {file.path for file in store.client.list_artifacts(run.info.run_id, "plots")}
     ready = [
         str(model.name)
@@ -140,9 +142,14 @@ class _Writer:
             run = runs.create(self.store, self.snapshot, {**first, **carried}, moment)
             self._curves(run, rows, moment)
         run_id = run.info.run_id
-        self._data(run_id)
-        texts = self._evaluation(run_id, self._models(run), moment)
-        self._files(run_id)
+        files = [*filter(_is_plot, self.snapshot.outputs), *DESCRIPTION]
+        with tqdm(total=len(files) + 2, desc="MLflow run", disable=None, leave=False) as bar:
+            self._data(run_id)
+            texts = self._evaluation(run_id, self._models(run), moment)
+            bar.update(2)
+            for path in files:
+                self._file(run_id, path)
+                bar.update()
         for name, value in {**texts, GONE: ", ".join(self.gone)}.items():
             self.client.set_tag(run_id, name, value)
         return self.client.get_run(run_id)
@@ -204,15 +211,13 @@ class _Writer:
         runs.log_metrics(self.store, run_id, numbers)
         return {key: value for key, value in values.items() if isinstance(value, str)}
 
-    def _files(self, run_id: str) -> None:
-        """Pictures, as files and in the UI's image grid, and what describes the experiment."""
-        plots = [path for path in self.snapshot.outputs if path.startswith("plots/")]
-        for path in [*plots, *DESCRIPTION]:
-            if local := self.fetch(path):
-                folder = str(Path(path).parent) if path in plots else "dvc"
-                self.client.log_artifact(run_id, str(local), folder)
-                if path.endswith(".png"):
-                    self._show(run_id, local)
+    def _file(self, run_id: str, path: str) -> None:
+        """A picture, as a file and in the UI's image grid, or what describes the experiment."""
+        if local := self.fetch(path):
+            folder = str(Path(path).parent) if _is_plot(path) else "dvc"
+            self.client.log_artifact(run_id, str(local), folder)
+            if path.endswith(".png"):
+                self._show(run_id, local)
 
     def _dataset(self, split: str) -> tuple[str, str]:
         return f"{self.snapshot.params['dataset']} {split}", self.snapshot.outputs[DATA[split]]
@@ -224,6 +229,10 @@ class _Writer:
             image.load()
             step = int(self.snapshot.params["epochs"])
             self.client.log_image(run_id, image, key=picture.stem, step=step)
+
+
+def _is_plot(path: str) -> bool:
+    return path.startswith("plots/")
 
 
 def _has_data(run: "Run") -> bool:
