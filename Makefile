@@ -28,7 +28,7 @@ benchmark: $(VAE) .venv-benchmark/installed  ## measure PARTS (or all) and write
 ui: $(VAE)  ## MLflow's page of the runs, on this machine
 	$(VAE) ui
 
-rebuild: $(VAE)  ## the MLflow store again, from Git and DVC; PRUNE=1: at once without the runs of no experiment
+rebuild: $(VAE)  ## the MLflow store again, from Git and DVC; PRUNE=1: at once without runs of no experiment; HISTORY=1: older commits, too
 	$(VAE) rebuild $(if $(PRUNE),--prune) $(if $(HISTORY),--history)
 
 run-of: $(VAE)  ## the MLflow run of EXP (experiment or revision), or of the workspace
