@@ -4,6 +4,7 @@ A new one is run as well, without a word here. What cannot be run is excused wit
 what is too much for a tiny project gets another argument.
 """
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -88,3 +89,32 @@ def test_an_unknown_command_fails_and_no_excuse_is_left_over(typed: Project) -> 
     for part in CHANGED:
         assert any(part in command.text for command in everything), part
     assert {page.name for page in (ROOT / "docs").glob("*.md")} >= PAGES_OF_OTHERS.keys()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "run-of",
+        "run-of HEAD",
+        "changes",
+        "rate-distortion --protocol greyscale HEAD --output {}",
+        "seeds",
+        "compare HEAD HEAD",
+        "champion --metric greyscale/validation_elbo",
+        "rebuild",
+    ],
+)
+def test_programs_get_json_from_every_folder(
+    typed: Project, arguments: str, tmp_path: Path
+) -> None:
+    words = ["vae", *arguments.format(tmp_path / "a.png").split(), "--json"]
+    said = {
+        subprocess.check_output(words, cwd=typed.folder / folder, env=typed.environment, text=True)
+        for folder in (".", "docs")
+    }
+    assert len(said) == 1
+    told = json.loads(said.pop())
+    assert told
+    lines = subprocess.check_output(words[:-1], cwd=typed.folder, env=typed.environment, text=True)
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(lines)  # which people get

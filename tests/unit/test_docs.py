@@ -13,6 +13,8 @@ from tests.support.pages import PAGES, commands
 
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")  # not those to other places
 VARIABLE = re.compile(r"\bMNIST_[A-Z_]+\b")
+COMMANDS = _parser()._subparsers._group_actions[0].choices
+SWEEPS = COMMANDS["sweep"]._subparsers._group_actions[0].choices
 COMMAND = re.compile(r"(?<![\w/.-])vae (sweep )?([a-z][a-z-]+)")
 
 
@@ -30,14 +32,12 @@ def test_every_environment_variable_has_its_line() -> None:
 
 
 def test_every_command_exists() -> None:
-    commands = _parser()._subparsers._group_actions[0].choices
-    sweeps = commands["sweep"]._subparsers._group_actions[0].choices
     named = set()
     for page in PAGES:
         for code in re.findall(r"```.*?```|`[^`]+`", page.read_text(encoding="utf-8"), re.DOTALL):
             named |= set(COMMAND.findall(code))
-    assert {name for sweep, name in named if sweep} <= set(sweeps)
-    assert {name for sweep, name in named if not sweep} <= set(commands)
+    assert {name for sweep, name in named if sweep} <= set(SWEEPS)
+    assert {name for sweep, name in named if not sweep} <= set(COMMANDS)
     assert len(named) > 8
 
 
@@ -55,3 +55,11 @@ def test_the_settings_of_every_experiment_that_is_shown_are_allowed() -> None:
                 assert points.check(grid, params, SCHEMA.read_bytes()), command
                 count += 1
     assert count > 6
+
+
+def test_every_help_has_an_example_and_the_exit_statuses() -> None:
+    for program, parsers in (("vae", COMMANDS), ("vae sweep", SWEEPS)):
+        for name, parser in parsers.items():
+            if name != "sweep":
+                assert f"\nexample: {program} {name}" in parser.format_help()
+                assert "\nexit status: 0; 1 with one line" in parser.format_help()

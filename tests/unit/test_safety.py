@@ -125,7 +125,9 @@ def test_a_model_that_is_a_pickle_is_refused_and_not_run(
 
 
 SHOWN = [ROOT / "README.md", ROOT / "Makefile", *sorted(ROOT.glob("docs/**/*.md")), *SOURCES]
-STARTS = re.compile(r"\b(?:mlflow (?:ui|server|models serve)|dvc studio|python -m http\.server)\b[^`\n#|]*")
+STARTS = re.compile(
+    r"\b(?:mlflow (?:ui|server|models serve)|dvc studio|python -m http\.server)\b[^`\n#|]*"
+)
 OPEN = re.compile(r"(?:--host|-h|--bind|--listen-host)[ =](?!127\.0\.0\.1\b|localhost\b|::1\b)\S+")
 
 

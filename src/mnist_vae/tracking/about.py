@@ -1,6 +1,8 @@
 """What the experiment's page says above its runs: what they are, how to compare, what tags mean."""
 
+from mnist_vae.experiments.outputs import md5
 from mnist_vae.tracking import tags as run_tags
+from mnist_vae.tracking import view
 from mnist_vae.tracking.store import KIND, Store
 
 TEXT = """\
@@ -9,9 +11,8 @@ parameters, code and results, once, under however many names it stands in Git. D
 `vae rebuild` makes this page again from them.
 
 **Compare.** Tick runs and press *Compare*: a table of the parameters and metrics that differ. The
-chart view (the icon above the list) has the curves; *Add chart → Image grid* puts pictures side by
-side. To see recipes over their seeds, group by the tag `dvc.recipe`. In a terminal:
-`vae compare A B`.
+saved view *Curves and pictures*, whose address `vae ui` prints, has both side by side. To see
+recipes over their seeds, group by the tag `dvc.recipe`. In a terminal: `vae compare A B`.
 
 **Metrics** are nats per image and stand under the protocol that they were measured by, `greyscale`
 or `binarized`; figures of two protocols cannot be compared. `test_elbo` is minus the sum of
@@ -35,10 +36,19 @@ A name, description or tag that a person writes stays, this text too.
 
 
 def describe(store: Store) -> None:
-    """Give the experiment this text and its kind; a text that a person wrote in its place stays."""
+    """Give the experiment this text, the saved view, and its kind.
+
+    A text or a view that a person wrote in its place stays, and one that was removed stays away.
+    """
     there = store.client.get_experiment(store.experiment_id).tags
-    wanted = KIND | {run_tags.NOTE: TEXT}
-    if there.get(run_tags.NOTE) and not run_tags.marks(there).keys() & there.keys():
-        wanted.pop(run_tags.NOTE)  # it was there before anything of ours
-    for name, value in run_tags.changes(there, wanted, shared=True)[0].items():
-        store.client.set_experiment_tag(store.experiment_id, name, value)
+    wanted = dict(KIND)
+    for name, mark, text in (
+        (run_tags.NOTE, "dvc.wrote.note", TEXT),
+        (view.TAG, view.MARK, view.text()),
+    ):
+        written = there.get(name, "")
+        if there.get(mark) == md5(written.encode()) or (mark not in there and not written):
+            wanted |= {name: text, mark: md5(text.encode())}
+    for name, value in wanted.items():
+        if there.get(name) != value:
+            store.client.set_experiment_tag(store.experiment_id, name, value)

@@ -18,15 +18,14 @@ from pathlib import Path
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments.repository import root
-from mnist_vae.tracking import about
+from mnist_vae.tracking import about, view
 from mnist_vae.tracking.store import PORT, Store, errors, hide_password, open_store
 
 HOST = "127.0.0.1"
 LOG = Path(".dvc/tmp/mlflow/ui.log")
 STARTS = 120  # seconds that MLflow may take, on a busy machine
-# MLflow 3.17's route and the parameters that its page reads from it. Charts show the first ten
-# runs, here the newest.
-CHARTS = "?compareRunsMode=CHART&orderByKey=attributes.start_time&orderByAsc=false"
+# The parameters that MLflow 3.17's page reads: charts of the first ten runs, which are the newest.
+CHARTS = f"?compareRunsMode=CHART&viewStateShareKey={view.KEY}"
 
 
 def show(port: int | None, browse: bool) -> None:
