@@ -62,4 +62,4 @@ def _chart(uuid: str, kind: str) -> dict[str, Any]:
 
 def _section(uuid: str, name: str) -> dict[str, Any]:
     shown = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
-    return {"uuid": uuid, "name": name} | shown
+    return {"uuid": uuid, "name": name, "columns": 2} | shown  # wide enough for pictures
