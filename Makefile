@@ -13,7 +13,7 @@ INSTALL = { command -v uv >/dev/null && \
 LINK = --quiet --no-index --no-deps --no-build-isolation --editable .
 VAE := .venv/bin/vae
 
-.PHONY: repro test benchmark lint lock benchmark-lock rebuild run-of champion results reproduce verify
+.PHONY: repro test benchmark lint lock benchmark-lock ui rebuild run-of champion results reproduce verify
 
 repro: $(VAE)  ## the environment, then the whole pipeline
 	dvc repro
@@ -25,8 +25,11 @@ test: $(VAE) lint  ## the environment, then lint, types and all tests
 benchmark: $(VAE) .venv-benchmark/installed  ## measure PARTS (or all) and write docs/performance.md
 	PYTHONPATH=src python -m benchmarks $(PARTS) $(if $(QUICK),--quick)
 
-rebuild: $(VAE)  ## the MLflow store again, from Git and DVC; PRUNE=1: at once without the runs of no experiment
-	$(VAE) rebuild $(if $(PRUNE),--prune)
+ui: $(VAE)  ## MLflow's page of the runs, on this machine
+	$(VAE) ui
+
+rebuild: $(VAE)  ## the MLflow store again, from Git and DVC; PRUNE=1: at once without runs of no experiment; HISTORY=1: older commits, too
+	$(VAE) rebuild $(if $(PRUNE),--prune) $(if $(HISTORY),--history)
 
 run-of: $(VAE)  ## the MLflow run of EXP (experiment or revision), or of the workspace
 	$(VAE) run-of $(EXP)

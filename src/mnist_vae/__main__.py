@@ -3,11 +3,12 @@
 import argparse
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnist_vae import comparison, errors, evidence
-from mnist_vae.arguments import adder, png
+from mnist_vae.arguments import EXITS, adder, for_programs, png, say
 from mnist_vae.experiments.repository import root
 from mnist_vae.sweep import commands as sweep
 
@@ -31,14 +32,23 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vae",
         description="The pipeline's experiments in MLflow, run again, and on a cluster.",
-        epilog="exit status: 0; 1 with one line that says what is wrong; 2 for wrong arguments",
+        epilog=f"{EXITS}; 130 after Ctrl-C. The same from every folder of the project.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     command = adder(commands, "vae")
+    ui = command(
+        "ui",
+        _ui,
+        "MLflow's page of the runs, on this machine until Ctrl-C; or a server's addresses",
+        "--port 5001",
+    )
+    ui.add_argument("--port", type=int, help="else 5000, or another if that is in use")
+    ui.add_argument("--no-open", action="store_true", help="open no browser")
     rebuild = command(
         "rebuild",
         _rebuild,
-        "make the MLflow store show exactly the experiments of Git and DVC",
+        "make the MLflow store show the experiments of Git and DVC: DVC's experiments, HEAD, and "
+        "the tips of branches and tags",
         "--prune",
     )
     rebuild.add_argument(
@@ -46,8 +56,13 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="remove runs of no experiment in this clone: of any age, and on a server, too",
     )
+    rebuild.add_argument(
+        "--history", action="store_true", help="make runs of older commits' results as well"
+    )
+    for_programs(rebuild)
     run_of = command("run-of", _run_of, "the MLflow run of an experiment", "latent_dim-16")
     run_of.add_argument("name", nargs="?", help="experiment or revision; else the workspace")
+    for_programs(run_of)
     champion = command(
         "champion",
         _champion,
@@ -58,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     champion.add_argument(
         "--seeds", type=int, default=1, help="leave out recipes of fewer seeds; else 1"
     )
+    for_programs(champion)
     reproduce = command(
         "reproduce",
         _reproduce,
@@ -67,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     reproduce.add_argument("name", help="id of an MLflow run, experiment, or revision")
     reproduce.add_argument("--record", action="store_true", help="note the verdict in MLflow")
+    for_programs(reproduce)
     verify = command(
         "verify",
         _verify,
@@ -74,12 +91,15 @@ def _parser() -> argparse.ArgumentParser:
         "HEAD",
     )
     verify.add_argument("name", nargs="?", default="HEAD", help="experiment or revision; else HEAD")
-    command(
+    for_programs(verify)
+    changes = command(
         "changes",
         _changes,
-        "are the outputs in the workspace those of the last commit, byte for byte?",
+        "are the outputs in the workspace those of the last commit, byte for byte? exit status 1 "
+        "if they are not",
         "",
     )
+    for_programs(changes)
     command(
         "packages",
         _packages,
@@ -95,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     plane.add_argument("names", nargs="*", help="experiments or revisions; else all experiments")
     plane.add_argument("--protocol", choices=("greyscale", "binarized"), required=True)
     plane.add_argument("--output", type=png, default=Path("rate_distortion.png"))
+    for_programs(plane)
     evidence.add(command)
     comparison.add(command)
     record = command(
@@ -121,56 +142,71 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _rebuild(arguments: argparse.Namespace) -> None:
-    from mnist_vae.tracking.rebuild import rebuild
+def _ui(arguments: argparse.Namespace) -> None:
+    from mnist_vae.tracking import ui
 
-    for line in rebuild(arguments.prune):
-        print(line, flush=True)
+    ui.show(arguments.port, browse=not arguments.no_open)
+
+
+def _rebuild(arguments: argparse.Namespace) -> None:
+    from mnist_vae.tracking.rebuild import events
+
+    told = events(arguments.prune, arguments.history)
+    if arguments.json:
+        say(arguments, [asdict(event) for event in told])
+        return
+    for event in told:
+        print(event, flush=True)
 
 
 def _run_of(arguments: argparse.Namespace) -> None:
     from mnist_vae.tracking.track import run_of
 
-    print(*run_of(arguments.name), sep="\n")
+    run_id, address = run_of(arguments.name)
+    say(arguments, {"run_id": run_id, "address": address}, run_id, address)
 
 
 def _champion(arguments: argparse.Namespace) -> None:
     from mnist_vae.tracking.champion import choose
 
     best = choose(arguments.metric, arguments.seeds)
-    print(f"{best.uri} is version {best.version}, from run {best.run_name}, its recipe's median")
-    print(f"{best.metric} {best.value} over the recipe's seeds, the best of {best.compared}")
+    say(
+        arguments,
+        asdict(best) | {"uri": best.uri},
+        f"{best.uri} is version {best.version}, from run {best.run_name}, its recipe's median",
+        f"{best.metric} {best.value} over the recipe's seeds, the best of {best.compared}",
+    )
 
 
 def _verify(arguments: argparse.Namespace) -> None:
     from mnist_vae.reproduce import reproduce
 
     verdict = reproduce(Path.cwd(), arguments.name).verdict
-    print(_told(verdict, arguments.name))
+    say(arguments, asdict(verdict), _told(verdict, arguments.name))
     sys.exit(1 if verdict.differences else 0)
 
 
 def _reproduce(arguments: argparse.Namespace) -> None:
-    from mnist_vae.experiments.repository import root
     from mnist_vae.reproduce import explain, reproduce
     from mnist_vae.tracking import reproduced
     from mnist_vae.tracking.store import StoreError
 
     folder = root()
     rerun = reproduce(folder, reproduced.revision(folder, arguments.name))
-    told, run = [_told(rerun.verdict, arguments.name)], None
+    notes: list[str] = []
     try:
         store, run = reproduced.of(folder, rerun)
         if run and rerun.verdict.differences:
-            told += explain(run.data.tags, rerun.environment) or ["no env.* of the run differs"]
+            notes += explain(run.data.tags, rerun.environment) or ["no env.* of the run differs"]
         if run and arguments.record:
             reproduced.record(store, run, rerun)
-            told.append(f"noted in run {run.info.run_name}")
+            notes.append(f"noted in run {run.info.run_name}")
         elif arguments.record:
-            told.append("not noted: the store has no run of it; `make rebuild` makes it")
+            notes.append("not noted: the store has no run of it; `vae rebuild --history` makes it")
     except StoreError as error:
-        told.append(f"not noted: {error}" if arguments.record else f"warning: {error}")
-    print(*told, sep="\n  ")
+        notes.append(f"not noted: {error}" if arguments.record else f"warning: {error}")
+    told = "\n  ".join([_told(rerun.verdict, arguments.name), *notes])
+    say(arguments, asdict(rerun.verdict) | {"notes": notes}, told)
     sys.exit(1 if rerun.verdict.kind == "different" else 0)
 
 
@@ -187,12 +223,11 @@ def _told(verdict: "Verdict", name: str) -> str:
     return "\n  ".join(lines)
 
 
-def _changes(_: argparse.Namespace) -> None:
+def _changes(arguments: argparse.Namespace) -> None:
     from mnist_vae.experiments import compare
-    from mnist_vae.experiments.repository import root
 
     verdict = compare.workspace(root())
-    print(_told(verdict, "the commit"))
+    say(arguments, asdict(verdict), _told(verdict, "the commit"))
     sys.exit(1 if verdict.differences else 0)
 
 
@@ -220,13 +255,13 @@ def _results(_: argparse.Namespace) -> None:
 
 def _rate_distortion(arguments: argparse.Namespace) -> None:
     from mnist_vae import figure, params, plots, rate_distortion
-    from mnist_vae.experiments.repository import Repository, root
+    from mnist_vae.experiments.repository import Repository
 
     with Repository(root()) as repository:
         points = rate_distortion.read(repository, arguments.protocol, arguments.names)
     drawn = rate_distortion.draw(points, arguments.protocol)
     figure.save(drawn, arguments.output, params.load(plots.PlotParams).plot_dpi)
-    print(rate_distortion.table(points))
+    say(arguments, [asdict(point) for point in points], rate_distortion.table(points))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """How commands are added to `vae`, and arguments that several of them take."""
 
 import argparse
+import json
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 Function = Callable[[argparse.Namespace], None]
 Add = Callable[[str, Function, str, str], argparse.ArgumentParser]
+EXITS = "exit status: 0; 1 with one line that says what is wrong; 2 for wrong arguments"
 
 
 def adder(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", program: str) -> Add:
@@ -13,7 +16,11 @@ def adder(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", progr
 
     def add(name: str, function: Function, says: str, example: str) -> argparse.ArgumentParser:
         added = commands.add_parser(
-            name, help=says, description=says, epilog=f"example: {program} {name} {example}"
+            name,
+            help=says,
+            description=textwrap.fill(says),
+            epilog=f"example: {program} {name} {example}\n{EXITS}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         added.set_defaults(function=function)
         return added
@@ -33,3 +40,13 @@ def png(name: str) -> Path:
     if not name.endswith(".png"):
         raise argparse.ArgumentTypeError(f"{name}: the picture is a PNG, so its name ends in .png")
     return Path(name).resolve()
+
+
+def for_programs(parser: "argparse.ArgumentParser | argparse._MutuallyExclusiveGroup") -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def say(arguments: argparse.Namespace, plain: object, *lines: str) -> None:
+    """Print `plain` as JSON if that was asked for, or else the lines."""
+    print(json.dumps(plain, indent=2) if arguments.json else "\n".join(lines))

@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import trange
 
 from mnist_vae import dataset, elbo, logistic, marginal, probe, runtime, walks
 from mnist_vae.errors import PipelineError
@@ -62,7 +63,7 @@ def distortion(model: VAE, x: Tensor, posterior: Posterior, samples: int, seed: 
     noise = runtime.generator(seed, "evaluation", x.device)
     total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     chunk = 1000
-    for _ in range(samples):
+    for _ in trange(samples, desc="ELBO", unit="sample", disable=None, leave=False):
         for start in range(0, len(x), chunk):
             part = slice(start, start + chunk)
             mean, log_variance = posterior.mean[part], posterior.log_variance[part]

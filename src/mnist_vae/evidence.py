@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnist_vae import programs
-from mnist_vae.arguments import Add, png
+from mnist_vae.arguments import Add, for_programs, png
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import outputs
 from mnist_vae.experiments import snapshot as snapshots
@@ -32,7 +32,7 @@ def add(command: Add) -> None:
     )
     seeds.add_argument("name", nargs="?", default="HEAD", help="experiment or revision; else HEAD")
     seeds.add_argument("-n", type=int, default=1, help="how many seeds there shall be")
-    seeds.add_argument("--json", action="store_true", help="for programs")
+    for_programs(seeds)
     compare = command(
         "compare",
         _compare,
@@ -41,7 +41,7 @@ def add(command: Add) -> None:
     )
     compare.add_argument("names", nargs="+", help="experiments or revisions, each for its recipe")
     form = compare.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="for programs")
+    for_programs(form)
     form.add_argument("--markdown", action="store_true", help="for documents")
     compare.add_argument("--output", type=png, help="of two: a picture (PNG) by class and image")
 

@@ -35,7 +35,7 @@ def iwae(
     bounds = torch.full((len(x),), -math.inf, dtype=torch.float64, device=x.device)
     log_variances = log_variance.sum(-1)
     deviation = torch.exp(0.5 * log_variance)
-    for image in trange(len(x), desc=f"IWAE-{samples}", unit="image", disable=None):
+    for image in trange(len(x), desc=f"IWAE-{samples}", unit="image", disable=None, leave=False):
         for first in range(0, samples, rows):
             shape = (min(rows, samples - first), mean.shape[1])
             noise = torch.randn(shape, generator=generator, device=x.device)
@@ -74,7 +74,8 @@ def quadrature(model: VAE, x: Tensor, points: int, extent: float) -> Quadrature:
         _inside(points, extent, x.device),
         ((z, z.new_tensor([0.0, 0.0, cells]).expand(len(z), 3)) for z in outside.to(x).split(rows)),
     )
-    for z, counts in tqdm(grid, desc="quadrature", total=chunks, unit="chunk", disable=None):
+    bar = tqdm(grid, desc="quadrature", total=chunks, unit="chunk", disable=None, leave=False)
+    for z, counts in bar:
         logits = model.decode(z)
         constant = elbo.log_standard_normal(z) - elbo.softplus(logits).sum(-1)
         for start in range(0, len(x), rows):

@@ -31,13 +31,18 @@ def settings(programs: Path = OURS, **ours: str) -> dict[str, str]:
 def run(
     command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None, shown: bool = False
 ) -> str:
-    """Run a program and return what it prints, or show that on the terminal.
+    """Run a program and return what it prints, or show that on standard error.
 
     Raises PipelineError, one line with the program's last one, if it fails.
     """
     first = (shutil.which(command[0], path=env["PATH"]) if env else None) or command[0]
     done = subprocess.run(
-        [first, *command[1:]], cwd=folder, env=env, text=True, capture_output=not shown
+        [first, *command[1:]],
+        cwd=folder,
+        env=env,
+        text=True,
+        stdout=2 if shown else subprocess.PIPE,
+        stderr=None if shown else subprocess.PIPE,
     )
     if done.returncode:
         lines = (done.stderr or "").strip().splitlines()

@@ -91,15 +91,15 @@ def project(page: Page, reproduced: Project, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def address(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`mlflow ui` in that project, on loopback."""
+    """What `vae ui` serves in that project, on loopback."""
     port = free_port()
     log = tmp_path_factory.mktemp("ui") / "log"
-    command = f"mlflow ui --workers 1 --port {port}"
+    command = f"python -m mnist_vae ui --no-open --port {port}"
     with log.open("w") as output:
         process = subprocess.Popen(
             command.split(),
             cwd=project.folder,
-            env=project.environment | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+            env=project.environment,
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -1,5 +1,6 @@
 """`make rebuild` removes no run that an experiment has or will have, and goes on past faults."""
 
+import json
 import re
 import shutil
 import sqlite3
@@ -100,3 +101,47 @@ def test_a_remote_that_cannot_be_used_is_named_and_the_rest_goes_on(copied: Proj
     assert f"{picture} is gone from DVC's cache and remotes" in output
     assert "metrics/history.csv is gone" not in output
     assert "Traceback" not in output
+
+
+def test_older_results_have_runs_if_they_are_asked_for(copied: Project) -> None:
+    """A fresh store shows what stands at a tip; a run that is there stays, whatever is asked."""
+    copied.set(plot_dpi=61)
+    copied.dvc("repro")
+    copied.commit("other pictures")
+    assert copied.command("rebuild") == "2 experiments, each with its run\n"
+    assert copied.command("rebuild", "--prune") == "2 experiments, each with its run\n"
+    (copied.folder / "mlflow.db").unlink()
+
+    said = copied.command("rebuild")
+    assert "1 older results have no run: `vae rebuild --history` makes them" in said
+    (tip,) = store_view.runs(copied.folder).values()
+    assert tip.params["plot_dpi"] == "61"
+    old = copied.git("rev-parse", "HEAD~1")
+    said = copied.command("run-of", old, fails=True)
+    assert "`vae rebuild --history` that of an older commit" in said
+    assert copied.command("compare", old, "HEAD")  # which reads Git and DVC
+
+    copied.git("tag", "published", old)
+    told = json.loads(copied.command("rebuild", "--json"))
+    assert [event["what"] for event in told] == ["added", "runs"]
+    assert told[0]["run"].startswith("published ")
+    copied.git("tag", "--delete", "published")
+    before = store_view.runs(copied.folder)
+    for options in ([], ["--prune"], ["--history"]):
+        assert copied.command("rebuild", *options).endswith("2 experiments, each with its run\n")
+    assert {run.id for run in store_view.runs(copied.folder).values()} == {
+        run.id for run in before.values()
+    }
+
+
+def test_what_is_gone_is_told_in_one_line(copied: Project) -> None:
+    (copied.folder / "mlflow.db").unlink()
+    copied.dvc("config", "--local", "cache.dir", str(copied.folder / "empty cache"))
+    shutil.rmtree(copied.folder / "plots")
+    said = copied.command("rebuild").splitlines()
+    gone = [line for line in said if "gone" in line]
+    assert len(gone) == 1
+    others = len(outputs("plots")) + 1 - 2  # and the model
+    assert gone[0].endswith(f" and {others} more are gone from DVC's cache and remotes")
+    (run,) = store_view.runs(copied.folder).values()
+    assert set(run.tags["dvc.gone"].split(", ")) == {*outputs("plots"), "models/vae.safetensors"}

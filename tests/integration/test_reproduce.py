@@ -149,8 +149,15 @@ def test_a_project_in_a_folder_of_its_repository(reproduced: Project, tmp_path: 
     copy.git("config", "user.name", "Ada")
     copy.git("config", "user.email", "ada@example.org")
     copy.commit("results")
-    output = copy.command("verify", TMPDIR=str(tmp_path), DVC_SITE_CACHE_DIR=str(tmp_path / "site"))
-    assert f"identical: all {len(RESULTS)} outputs of HEAD, byte for byte" in output
+    site = str(tmp_path / "site")
+    output = copy.command("verify", "--json", TMPDIR=str(tmp_path), DVC_SITE_CACHE_DIR=site)
+    told = json.loads(output[output.index("{\n") :])  # on standard output, alone
+    assert told == {
+        "kind": "identical",
+        "compared": len(RESULTS),
+        "differences": [],
+        "reasons": [],
+    }
     assert (tmp_path / "site").is_dir()  # the user's own setting holds
     copy.command("rebuild")
     assert "1 experiments, each with its run" in copy.command("rebuild")

@@ -3,18 +3,17 @@
 import json
 import os
 import signal
-import socket
-import time
-import urllib.error
-import urllib.request
 
 import numpy as np
 import pytest
+import requests
 import torch
 
 from mnist_vae import model
 from tests.support import store_view
-from tests.support.sandbox import Project
+from tests.support.checkout import ROOT
+from tests.support.pages import commands
+from tests.support.sandbox import Project, free_port, wait_for
 
 pytestmark = store_view.IN_OUR_PROCESS
 LOAD = """
@@ -77,27 +76,31 @@ def test_both_models_load_in_a_fresh_process(tracked: Project, vae: model.VAE) -
 
 
 @torch.no_grad()
-def test_a_served_model_reconstructs(tracked: Project, vae: model.VAE) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    images = torch.rand(2, 784)
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/invocations",
-        json.dumps({"inputs": images.tolist()}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    command = ("mlflow", "models", "serve", "--model-uri", uri(tracked, "vae"))
-    with tracked.start(*command, "--env-manager", "local", "--port", str(port)) as server:
+def test_the_champion_is_served_as_readme_says(copied: Project) -> None:
+    copied.command("champion", "--metric", "greyscale/validation_elbo")
+    shown = [command.text for command in commands(ROOT / "README.md")]
+    (serve,) = (line for line in shown if line.startswith("mlflow models serve"))
+    (ask,) = (line for line in shown if line.startswith("python") and "/invocations" in line)
+    port = str(free_port())
+    copied.environment["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    with copied.start("bash", "-c", f"exec {serve}".replace("5001", port)) as server:
         try:
-            end = time.monotonic() + 90
-            while True:
-                try:
-                    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-                        served = json.load(answer)["predictions"]
-                    break
-                except urllib.error.URLError:
-                    assert time.monotonic() < end and server.poll() is None
-                    time.sleep(0.5)
+            wait_for(lambda: answers(port) or server.poll() is not None)
+            assert server.poll() is None
+            said = copied.run("bash", "-c", ask.replace("5001", port).replace("curl", "curl -s"))
+            images = torch.rand(2, 784)
+            two = requests.post(
+                f"http://127.0.0.1:{port}/invocations", json={"inputs": images.tolist()}, timeout=30
+            ).json()
         finally:
             os.kill(server.pid, signal.SIGTERM)
-    np.testing.assert_allclose(served, vae(images), rtol=1e-4, atol=1e-6)
+    vae = model.load(copied.folder / "models/vae.safetensors")
+    for served, x in ((json.loads(said), torch.zeros(1, 784)), (two, images)):
+        np.testing.assert_allclose(served["predictions"], vae(x), rtol=1e-4, atol=1e-6)
+
+
+def answers(port: str) -> bool:
+    try:
+        return bool(requests.get(f"http://127.0.0.1:{port}/ping", timeout=30).ok)
+    except requests.ConnectionError:
+        return False

@@ -40,7 +40,7 @@ def test_make_repro_in_a_clone_ends_with_a_whole_run_though_every_byte_is_known(
     assert "Running stage 'train'" in output
     assert clone.git("status", "--short") == ""  # all came out as in the committed dvc.lock
     assert output.count("test ELBO") == 1
-    assert "mlflow ui" in output
+    assert "vae ui` shows it" in output
     ours, theirs = (list(store_view.runs(one.folder).values()) for one in (clone, reproduced))
     assert [run.models.keys() for run in ours] == [run.models.keys() for run in theirs]
     assert len(ours) == 1

@@ -1,16 +1,20 @@
 """What the documents name exists: links, environment variables, commands."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from mnist_vae.__main__ import _parser
-from tests.support.checkout import ROOT
+from mnist_vae.sweep import points
+from tests.support.checkout import ROOT, SCHEMA
+from tests.support.pages import PAGES, commands
 
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")  # not those to other places
 VARIABLE = re.compile(r"\bMNIST_[A-Z_]+\b")
+COMMANDS = _parser()._subparsers._group_actions[0].choices
+SWEEPS = COMMANDS["sweep"]._subparsers._group_actions[0].choices
 COMMAND = re.compile(r"(?<![\w/.-])vae (sweep )?([a-z][a-z-]+)")
 
 
@@ -28,12 +32,34 @@ def test_every_environment_variable_has_its_line() -> None:
 
 
 def test_every_command_exists() -> None:
-    commands = _parser()._subparsers._group_actions[0].choices
-    sweeps = commands["sweep"]._subparsers._group_actions[0].choices
     named = set()
     for page in PAGES:
         for code in re.findall(r"```.*?```|`[^`]+`", page.read_text(encoding="utf-8"), re.DOTALL):
             named |= set(COMMAND.findall(code))
-    assert {name for sweep, name in named if sweep} <= set(sweeps)
-    assert {name for sweep, name in named if not sweep} <= set(commands)
+    assert {name for sweep, name in named if sweep} <= set(SWEEPS)
+    assert {name for sweep, name in named if not sweep} <= set(COMMANDS)
     assert len(named) > 8
+
+
+def test_the_settings_of_every_experiment_that_is_shown_are_allowed() -> None:
+    params, count = (ROOT / "params.yaml").read_bytes(), 0
+    for page in PAGES:
+        variables = [one.text for one in commands(page) if re.match(r"[a-z]+=", one.text)]
+        for command in commands(page):
+            if command.text.startswith("dvc exp run "):
+                typed = command.text.split("&&")[0].replace("dvc exp run", "printf '%s\\n'")
+                shell = "\n".join(["set -f", *variables, typed.replace("--queue", "")])
+                words = subprocess.check_output(["bash", "-euc", shell], text=True).split()
+                last = {word.partition("=")[0]: word for word in words if word != "-S"}
+                grid = points.grid(list(last.values()))
+                assert points.check(grid, params, SCHEMA.read_bytes()), command
+                count += 1
+    assert count > 6
+
+
+def test_every_help_has_an_example_and_the_exit_statuses() -> None:
+    for program, parsers in (("vae", COMMANDS), ("vae sweep", SWEEPS)):
+        for name, parser in parsers.items():
+            if name != "sweep":
+                assert f"\nexample: {program} {name}" in parser.format_help()
+                assert "\nexit status: 0; 1 with one line" in parser.format_help()

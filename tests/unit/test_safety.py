@@ -125,7 +125,9 @@ def test_a_model_that_is_a_pickle_is_refused_and_not_run(
 
 
 SHOWN = [ROOT / "README.md", ROOT / "Makefile", *sorted(ROOT.glob("docs/**/*.md")), *SOURCES]
-STARTS = re.compile(r"\b(?:mlflow (?:ui|server)|dvc studio|python -m http\.server)\b[^`\n#|]*")
+STARTS = re.compile(
+    r"\b(?:mlflow (?:ui|server|models serve)|dvc studio|python -m http\.server)\b[^`\n#|]*"
+)
 OPEN = re.compile(r"(?:--host|-h|--bind|--listen-host)[ =](?!127\.0\.0\.1\b|localhost\b|::1\b)\S+")
 
 
@@ -140,6 +142,7 @@ def open_to_others(text: str) -> list[str]:
 
 def test_every_server_that_we_show_listens_on_loopback() -> None:
     assert open_to_others("mlflow ui --host 0.0.0.0")
+    assert open_to_others("mlflow models serve -h 0.0.0.0 --port 5001")
     assert open_to_others("mlflow server \\\n  --port 5000 --host=::")
     assert not open_to_others("`mlflow ui --host 127.0.0.1 --port 5001`")
     texts = {path: path.read_text() for path in SHOWN}

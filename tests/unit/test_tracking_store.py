@@ -1,6 +1,7 @@
 """The store: where its files lie, who may open it when, and what its faults give away."""
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,11 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mnist_vae.experiments.snapshot import Snapshot
-from mnist_vae.tracking import live_child, runs, store
+from mnist_vae.tracking import about, live_child, runs, store, tags
 from mnist_vae.tracking.live import CLONE
 from mnist_vae.tracking.store import StoreError
 from tests.support import store_view
+from tests.support.checkout import ROOT
 
 pytestmark = store_view.IN_OUR_PROCESS
 
@@ -123,3 +125,38 @@ def test_a_run_that_another_clone_is_training_is_not_continued(project: Path) ->
     opened.client.set_terminated(second, "KILLED")
     assert live_child._begin(opened, snapshot, ours, 4) == first  # nobody's now: the oldest
     assert {run.info.run_id for run in runs.of_key(opened, "key")} == {first, second}
+
+
+def test_the_experiment_says_what_it_is_and_a_persons_text_stays(project: Path) -> None:
+    opened = open_store(project)
+
+    def text() -> str | None:
+        return dict(opened.client.get_experiment(opened.experiment_id).tags).get(tags.NOTE)
+
+    def write(said: str) -> None:
+        opened.client.set_experiment_tag(opened.experiment_id, tags.NOTE, said)
+
+    about.describe(opened)
+    assert text() == about.TEXT
+    before = opened.client.get_experiment(opened.experiment_id)
+    about.describe(opened)
+    assert dict(opened.client.get_experiment(opened.experiment_id)) == dict(before)
+    for said in ("ours, for the paper", ""):
+        write(said)
+        about.describe(opened)
+        assert text() == said
+
+
+def test_a_text_that_stood_there_first_stays(project: Path) -> None:
+    opened = open_store(project)
+    opened.client.set_experiment_tag(opened.experiment_id, tags.NOTE, "the lab's page")
+    about.describe(opened)
+    assert opened.client.get_experiment(opened.experiment_id).tags[tags.NOTE] == "the lab's page"
+
+
+def test_every_tag_that_is_set_is_explained(project: Path) -> None:
+    code = "".join(path.read_text() for path in (ROOT / "src/mnist_vae/tracking").glob("*.py"))
+    used = set(re.findall(r'"(dvc\.[a-z.0-9]+|env\.|reproduced)', code))
+    named = set(re.findall(r"`((?:dvc|env|reproduced)[a-z.0-9]*)", about.TEXT))
+    silent = {"dvc.", "dvc.yaml", "dvc.lock", "dvc.api", "dvc.exceptions", "dvc.wrote.name"}
+    assert used - silent - {"dvc.wrote.note"} <= named

@@ -149,16 +149,21 @@ class Repository:
             names.setdefault(peeled or target, []).append(name)
         return names
 
+    def tips(self) -> list[str]:
+        """HEAD, and the tips of branches and tags, also of those of remotes."""
+        return self._lines("rev-list", "--no-walk", *self._everything())
+
     def commits(self) -> list[str]:
-        """HEAD, tips of branches and tags, and all older commits that changed results or params.
+        """The tips, and all older commits that changed results or params.
 
         Of all sides of a merge, also of one whose results it did not take.
         """
-        head = ["HEAD"] if self.commit("HEAD") else []  # not before a branch's first commit
-        everything = (*head, "--branches", "--tags", "--remotes")
-        tips = self._lines("rev-list", "--no-walk", *everything)
-        changed = ("rev-list", "--full-history", *everything, "--", "dvc.lock", "params.yaml")
-        return list(dict.fromkeys(tips + self._lines(*changed)))
+        changed = ("--full-history", *self._everything(), "--", "dvc.lock", "params.yaml")
+        return list(dict.fromkeys(self.tips() + self._lines("rev-list", *changed)))
+
+    def _everything(self) -> tuple[str, ...]:
+        head = ("HEAD",) if self.commit("HEAD") else ()  # not before a branch's first commit
+        return (*head, "--branches", "--tags", "--remotes")
 
     def url(self) -> str:
         """The address of the remote `origin`, without user and password; empty if none."""

@@ -1,12 +1,11 @@
 """`vae sweep ...`: the arguments, and what is printed."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_vae.arguments import Function, adder
+from mnist_vae.arguments import Function, adder, for_programs, say
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments.repository import root
 
@@ -69,7 +68,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         added.add_argument("--num-cpus", type=float, default=1, help="of a task, for Ray")
         added.add_argument("--num-gpus", type=float, default=0, help="of a task, for Ray")
     status = command("status", _status, "show what has become of each point", "widths")
-    status.add_argument("--json", action="store_true", help="for programs")
+    for_programs(status)
     command("collect", _collect, "pull what is done, and bring MLflow up to date", "widths")
 
 
@@ -150,24 +149,17 @@ def _status(arguments: argparse.Namespace) -> None:
     from mnist_vae.sweep import progress
 
     found = progress.states(root(), _sweep(arguments))
-    if arguments.json:
-        print(
-            json.dumps(
-                [
-                    {
-                        "index": state.index,
-                        "experiment": state.point.name,
-                        "settings": state.point.settings,
-                        "state": state.kind,
-                        "detail": state.detail,
-                    }
-                    for state in found
-                ],
-                indent=2,
-            )
-        )
-        return
-    print(*map(progress.line, found), _summary(found), sep="\n")
+    plain = [
+        {
+            "index": state.index,
+            "experiment": state.point.name,
+            "settings": state.point.settings,
+            "state": state.kind,
+            "detail": state.detail,
+        }
+        for state in found
+    ]
+    say(arguments, plain, *map(progress.line, found), _summary(found))
 
 
 def _collect(arguments: argparse.Namespace) -> None:

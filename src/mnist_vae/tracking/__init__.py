@@ -1,7 +1,8 @@
 """MLflow, a view on what Git and DVC hold; nothing here can change an output.
 
 track        the stage: the run of what the pipeline has just made; from an experiment to its run
-rebuild      the whole store again, from every commit and experiment
+rebuild      the whole store again, from commits and experiments; events: what it tells
+ui           `vae ui`: MLflow's page of the runs; about: the experiment's description there
 upsert       one experiment -> one run; runs, models, tags, summary: the parts of it
 live         training's curves while it trains; live_child: the process that logs them
 environment  where weights were trained

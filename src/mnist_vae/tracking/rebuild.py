@@ -1,7 +1,9 @@
-"""Make the store show exactly what Git and DVC hold: every experiment once, complete, and no more.
+"""Make the store show what Git and DVC hold: every experiment once, complete, and no more.
 
 It mends a store that was lost or moved, experiments that were pulled, renamed or removed, runs
-that training left unfinished, and whatever a store that was down has missed.
+that training left unfinished, and whatever a store that was down has missed. Experiments are DVC's,
+and the results at HEAD and at the tips of branches and tags. Results of older commits keep the run
+that they have, but get a new one only if the whole history is asked for.
 """
 
 import time
@@ -11,13 +13,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from tqdm import tqdm
+
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import origins, outputs
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.repository import Repository, root
 from mnist_vae.experiments.snapshot import Snapshot
-from mnist_vae.tracking import runs, upsert
+from mnist_vae.tracking import about, runs, upsert
 from mnist_vae.tracking import tags as run_tags
+from mnist_vae.tracking.events import Event
 from mnist_vae.tracking.store import Store, errors, file_lock, open_store
 
 if TYPE_CHECKING:
@@ -35,11 +40,17 @@ class _Entry:
     current: bool = False
 
 
-def rebuild(prune: bool) -> Iterator[str]:
-    """Bring the store up to date, and say line by line what was done and what is gone.
+def rebuild(prune: bool, history: bool = False) -> Iterator[str]:
+    """As `events`, in lines for people."""
+    yield from map(str, events(prune, history))
 
-    A second time in a row changes nothing. `prune`: remove every run of which this clone knows no
-    experiment; else only from the embedded store, and only what ended over a day ago.
+
+def events(prune: bool, history: bool) -> Iterator[Event]:
+    """Bring the store up to date, and tell one by one what was done and what is gone.
+
+    A second time in a row changes nothing. `prune`: remove every run of which this clone knows
+    neither experiment nor commit; else only from the embedded store, and only what ended over a day
+    ago. `history`: make runs of older commits' results, too.
     """
     with Repository(root()) as repository:
         committed = list(origins.discover(repository))
@@ -48,7 +59,9 @@ def rebuild(prune: bool) -> Iterator[str]:
         kept: set[str] = set()
         said: dict[str, None] = {}  # why remotes give nothing, each reason once
         with errors(store.uri):
-            for entry in entries:
+            about.describe(store)
+            chosen = entries if history else _current(store, repository, entries)
+            for entry in (bar := tqdm(chosen, desc="runs", disable=None, leave=False)):
                 found = origins.of(repository, entry.snapshot, entry.commits, entry.current)
                 tags = run_tags.of(repository, entry.snapshot, found)
                 with TemporaryDirectory() as folder:
@@ -61,14 +74,16 @@ def rebuild(prune: bool) -> Iterator[str]:
                         _moment(repository, entry),
                     )
                 kept.add(outcome.run_id)
-                if outcome.added:
-                    yield f"{tags['mlflow.runName']}: added {', '.join(outcome.added)}"
-                for path in outcome.gone:
-                    yield f"{tags['mlflow.runName']}: {path} is gone from DVC's cache and remotes"
-            yield from (f"DVC's remote: {reason}" for reason in said)
+                bar.clear()
+                for what, parts in (("added", outcome.added), ("gone", outcome.gone)):
+                    if parts:
+                        yield Event(what, tags["mlflow.runName"], parts)
+            yield from (Event("remote", parts=(reason,)) for reason in said)
             yield from _tidy(store, kept, prune)
         yield from _without_results(repository, committed)
-    yield f"{len(kept)} experiments, each with its run"
+    if older := len(entries) - len(chosen):
+        yield Event("older", count=older)
+    yield Event("runs", count=len(kept))
 
 
 def _entries(repository: Repository, committed: Sequence[tuple[str, Snapshot]]) -> list[_Entry]:
@@ -86,6 +101,22 @@ def _entries(repository: Repository, committed: Sequence[tuple[str, Snapshot]]) 
         identity = (workspace.key, workspace.results)
         entries.setdefault(identity, _Entry(workspace)).current = True
     return list(entries.values())
+
+
+def _current(store: Store, repository: Repository, entries: Sequence[_Entry]) -> Sequence[_Entry]:
+    """What stands at a tip, in an experiment or in the workspace, or has a run already."""
+    tips = {*repository.tips(), *(exp.commit for exp in repository.experiments())}
+    there = {
+        (run.data.tags["dvc.key"], run.data.tags.get("dvc.results"))
+        for run in runs.search(store, "tags.`dvc.key` != ''")
+    }
+
+    def wanted(entry: _Entry) -> bool:
+        key, results = entry.snapshot.key, entry.snapshot.results
+        has_run = {(key, results), (key, None)} & there  # None: not completed yet
+        return bool(entry.current or tips & set(entry.commits) or has_run)
+
+    return [entry for entry in entries if wanted(entry)]
 
 
 def _from_history(
@@ -137,7 +168,7 @@ def _moment(repository: Repository, entry: _Entry) -> int | None:
     return min(int(second) for second in seconds) * 1000
 
 
-def _tidy(store: Store, kept: set[str], prune: bool) -> Iterator[str]:
+def _tidy(store: Store, kept: set[str], prune: bool) -> Iterator[Event]:
     """Delete the project's runs that are of no experiment and ended over a day ago.
 
     By then what is under way has come home: training, evaluation, a push. On a server, where
@@ -151,16 +182,16 @@ def _tidy(store: Store, kept: set[str], prune: bool) -> Iterator[str]:
         ended = run.info.end_time
         if store.embedded and run.info.status == "RUNNING":  # its training was killed
             store.client.set_terminated(run_id, "KILLED")
-            yield f"{name}: was left RUNNING, is KILLED"
+            yield Event("killed", name)
             ended = None
         old = ended is not None and time.time() * 1000 - ended > DAY
         if prune or (store.embedded and old):
             runs.remove(store, run_id)
-            yield f"{name}: removed, since no experiment has it"
+            yield Event("removed", name)
         else:
             unknown += 1
     if unknown:
-        yield f"{unknown} runs are of no experiment in this clone; --prune removes them"
+        yield Event("unknown", count=unknown)
 
 
 def _is_live(store: Store, key: str) -> bool:
@@ -174,10 +205,10 @@ def _is_live(store: Store, key: str) -> bool:
 
 def _without_results(
     repository: Repository, committed: Sequence[tuple[str, Snapshot]]
-) -> Iterator[str]:
+) -> Iterator[Event]:
     """Name the experiments and branches that have no run, and why."""
     labels = repository.labels()
     names = {exp.commit: [exp.name] for exp in repository.experiments()} | labels
     for commit, snapshot in committed:
         if snapshot.problem and commit in names:
-            yield f"{', '.join(names[commit])}: no run: {snapshot.problem}"
+            yield Event("no run", ", ".join(names[commit]), (snapshot.problem,))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 EXPERIMENT = "mnist-vae"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlflow-artifacts"
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens it at its runs
+PORT = 5000  # MLflow's own choice for its UI
 MOVABLE = ("3.17.",)  # versions of MLflow whose tables `_relocate` was tried on
 DATABASES = ("postgresql", "mysql", "mssql", "sqlite")  # of MLflow's kinds of address
 SETTINGS = {  # unless the user has set them
@@ -58,11 +60,15 @@ class Store:
         with file_lock(self.root, name, timeout):
             yield
 
+    def page(self, port: int = PORT) -> str:
+        """Where the UI shows the runs: on the server, or where `vae ui` opens one on this port."""
+        served = self.uri.startswith("http")
+        server = hide_password(self.uri).rstrip("/") if served else f"http://127.0.0.1:{port}"
+        return f"{server}/#/experiments/{self.experiment_id}/runs"
+
     def address(self, run_id: str) -> str:
-        """Where the UI shows a run: on the server, or where `mlflow ui` opens its own."""
-        local = self.uri.startswith("sqlite:")
-        server = "http://127.0.0.1:5000" if local else hide_password(self.uri).rstrip("/")
-        return f"{server}/#/experiments/{self.experiment_id}/runs/{run_id}"
+        """Where the UI shows a run."""
+        return f"{self.page()}/{run_id}"
 
 
 def open_store(root: Path) -> Store:
@@ -209,8 +215,7 @@ def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
         location = (root / ARTIFACTS).as_uri()
     found = client.get_experiment_by_name(name)
     if found is None:
-        tags = {"mlflow.experimentKind": "custom_model_development"}
-        return str(client.create_experiment(name, location, tags))
+        return str(client.create_experiment(name, location, KIND))
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     old = found.artifact_location

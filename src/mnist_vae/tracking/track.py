@@ -11,7 +11,7 @@ from mnist_vae.experiments import origins
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.repository import Repository, root
 from mnist_vae.experiments.snapshot import Snapshot
-from mnist_vae.tracking import runs, summary, upsert
+from mnist_vae.tracking import about, runs, summary, upsert
 from mnist_vae.tracking import tags as run_tags
 from mnist_vae.tracking.store import Store, errors, hide_password, open_store
 
@@ -46,6 +46,7 @@ def _track(folder: Path, described: Path, check: Callable[[], None]) -> str:
         store = open_store(repository.folder)
         with errors(store.uri):
             check()
+            about.describe(store)
             outcome = upsert.upsert(store, snapshot, tags, repeat, present(described, folder))
             if store.embedded:
                 _remove_superseded(store, repository, snapshot)
@@ -56,7 +57,7 @@ def _track(folder: Path, described: Path, check: Callable[[], None]) -> str:
             "report: report/report.html; pictures: plots/",
             f"MLflow run: {tags['mlflow.runName']}",
             f"  {store.address(outcome.run_id)}",
-            *([f"  `{_program('mlflow')} ui` shows it"] if store.embedded else []),
+            *([f"  `{_program('vae')} ui` shows it"] if store.embedded else []),
         ]
     )
 
@@ -90,7 +91,8 @@ def run_of(name: str | None) -> tuple[str, str]:
         run = runs.find(store, snapshot)
     if run is None:
         raise PipelineError(
-            f"{where} has no run in {hide_password(store.uri)}; `make rebuild` makes it"
+            f"{where} has no run in {hide_password(store.uri)}; `vae rebuild` makes it "
+            "(`vae rebuild --history` that of an older commit)"
         )
     return run.info.run_id, store.address(run.info.run_id)
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tqdm import tqdm
+
 from mnist_vae import history
 from mnist_vae.experiments.outputs import md5
 from mnist_vae.experiments.snapshot import DATA, EVALUATION, HISTORY, MODEL, Snapshot
@@ -145,9 +147,14 @@ class _Writer:
             run = runs.create(self.store, self.snapshot, {**first, **carried}, moment)
             self._curves(run, rows, moment)
         run_id = run.info.run_id
-        self._data(run_id)
-        texts = self._evaluation(run_id, self._models(run), moment)
-        self._files(run_id)
+        files = [*_shown(self.snapshot), *DESCRIPTION]
+        with tqdm(total=len(files) + 2, desc="MLflow run", disable=None, leave=False) as bar:
+            self._data(run_id)
+            texts = self._evaluation(run_id, self._models(run), moment)
+            bar.update(2)
+            for path in files:
+                self._file(run_id, path)
+                bar.update()
         for name, value in {**texts, GONE: ", ".join(self.gone)}.items():
             self.client.set_tag(run_id, name, value)
         return self.client.get_run(run_id)
@@ -209,15 +216,13 @@ class _Writer:
         runs.log_metrics(self.store, run_id, numbers)
         return {key: value for key, value in values.items() if isinstance(value, str)}
 
-    def _files(self, run_id: str) -> None:
-        """Pictures, also in the UI's image grid, report, and what describes the experiment."""
-        files = _shown(self.snapshot)
-        for path in [*files, *DESCRIPTION]:
-            if local := self.fetch(path):
-                folder = str(Path(path).parent) if path in files else "dvc"
-                self.client.log_artifact(run_id, str(local), folder)
-                if path.endswith(".png"):
-                    self._show(run_id, local)
+    def _file(self, run_id: str, path: str) -> None:
+        """A picture, also in the UI's image grid, the report, or what describes the experiment."""
+        if local := self.fetch(path):
+            folder = str(Path(path).parent) if path.startswith(FOLDERS) else "dvc"
+            self.client.log_artifact(run_id, str(local), folder)
+            if path.endswith(".png"):
+                self._show(run_id, local)
 
     def _dataset(self, split: str) -> tuple[str, str]:
         return f"{self.snapshot.dataset} {split}", self.snapshot.outputs[DATA[split]]
