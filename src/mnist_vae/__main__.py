@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mnist_vae import errors, evidence
 from mnist_vae.arguments import adder, png
 from mnist_vae.experiments.repository import root
+from mnist_vae.search import commands as search
 from mnist_vae.sweep import commands as sweep
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     plane.add_argument("--protocol", choices=("greyscale", "binarized"), required=True)
     plane.add_argument("--output", type=png, default=Path("rate_distortion.png"))
     evidence.add(command)
+    search.add(command)
     sweep.add(
         commands.add_parser(
             "sweep",
