@@ -31,6 +31,7 @@ def draw(space: Space, ranked: Sequence[Trial], metric: str) -> Figure:
     up = METRICS[metric] == "maximize"
     for axes, key in zip(grid.flat, space.varied, strict=False):
         domain = space.varied[key]
+        _label(axes, key, domain)
         places = np.array([_place(domain, trial.values[key]) for trial in ranked])
         inside = shown == values
         axes.plot(places[inside], values[inside], "o", color=BLUE, ms=5, label="a trial")
@@ -40,7 +41,6 @@ def draw(space: Space, ranked: Sequence[Trial], metric: str) -> Figure:
         axes.plot(places[:1], values[:1], "o", color=ORANGE, ms=9, label="the best")
         if (own := space.base[key]) in domain:
             axes.axvline(_place(domain, own), color=GREY, ls="--", lw=1, label="params.yaml")
-        _label(axes, key, domain)
     for axes in grid.flat[len(space.varied) :]:
         axes.set_visible(False)
     for axes in grid[:, 0]:
@@ -75,5 +75,11 @@ def _label(axes: Axes, key: str, domain: Choices | Range) -> None:
         texts = ["x".join(map(str, v)) if isinstance(v, list) else str(v) for v in domain.values]
         axes.set_xticks(range(len(texts)), texts, rotation=30 if max(map(len, texts)) > 7 else 0)
         axes.set_xlim(-0.5, len(texts) - 0.5)
-    elif domain.log:
+        return
+    if domain.log:
         axes.set_xscale("log")
+        room = (domain.high / domain.low) ** 0.05
+        axes.set_xlim(domain.low / room, domain.high * room)
+    else:
+        room = 0.05 * (domain.high - domain.low)
+        axes.set_xlim(domain.low - room, domain.high + room)

@@ -62,20 +62,26 @@ class Range:
         digits = min(17, 4 + max(0, math.floor(math.log10(largest / unit))))
         return min(max(float(f"{value:.{digits}g}"), self.low), self.high)
 
-    def snapped(self, value: float) -> float:
-        """The value again exactly on its step, which it was rounded from."""
-        if not self.step:
-            return value
-        return min(self.low + round((value - self.low) / self.step) * self.step, self.high)
+    @property
+    def steps(self) -> int | None:
+        """How many steps it has; None without a step."""
+        return round((self.high - self.low) / self.step) if self.step else None
+
+    def at(self, index: int) -> float:
+        """The value so many steps from its low end."""
+        return self.rounded(self.low + index * (self.step or 1))
+
+    def index(self, value: float) -> int:
+        """How many steps a value is from its low end."""
+        return round((value - self.low) / (self.step or 1))
 
     @property
     def values(self) -> tuple[float, ...] | None:
         """All of them, if there are not too many."""
-        step = self.step or (1 if self.whole else 0)
-        count = round((self.high - self.low) / step) + 1 if step else math.inf
-        if count > _MANY:
+        steps = int(self.high - self.low) if self.whole and not self.step else self.steps
+        if steps is None or steps >= _MANY:
             return None
-        return tuple(self.rounded(self.low + index * step) for index in range(int(count)))
+        return tuple(self.at(index) for index in range(steps + 1))
 
 
 @dataclass(frozen=True)

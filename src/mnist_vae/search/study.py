@@ -42,7 +42,7 @@ class Proposal:
     def hopeless(self, epoch: int, value: float) -> bool:
         """Is the metric after an epoch so bad that the rest is not worth it?"""
         self._trial.report(value, epoch)
-        return self._trial.should_prune()
+        return bool(self._trial.should_prune())
 
 
 def load() -> None:
@@ -120,27 +120,31 @@ def _pruner(method: Method) -> "optuna.pruners.BasePruner":
 
     if method.pruner == "none":
         return pruners.NopPruner()
-    return pruners.MedianPruner(n_startup_trials=method.startup, n_warmup_steps=method.warmup)
+    return pruners.MedianPruner(n_startup_trials=method.startup, n_warmup_steps=method.warmup + 1)
 
 
 def _distribution(domain: Choices | Range) -> "BaseDistribution":
+    """Choices by their number, since Optuna takes no list for one, and so the values of steps."""
     from optuna import distributions
 
-    if isinstance(domain, Choices):  # by their number: Optuna takes no list for a choice
+    if isinstance(domain, Choices):
         return distributions.CategoricalDistribution(tuple(range(len(domain.values))))
+    if domain.steps is not None:
+        return distributions.IntDistribution(0, domain.steps)
     if domain.whole:
-        step = int(domain.step or 1)
-        return distributions.IntDistribution(int(domain.low), int(domain.high), domain.log, step)
-    return distributions.FloatDistribution(domain.low, domain.high, domain.log, domain.step)
+        return distributions.IntDistribution(int(domain.low), int(domain.high), domain.log)
+    return distributions.FloatDistribution(domain.low, domain.high, domain.log)
 
 
 def _inward(domain: Choices | Range, value: Any) -> Any:
     """A parameter's value for Optuna."""
-    if isinstance(domain, Choices):
+    if isinstance(domain, Choices) or domain.steps is not None:
         return domain.index(value)
-    return int(value) if domain.whole else float(domain.snapped(value))
+    return int(value) if domain.whole else float(value)
 
 
 def _outward(domain: Choices | Range, value: Any) -> Any:
     """A parameter's value from Optuna."""
-    return domain.values[value] if isinstance(domain, Choices) else domain.rounded(value)
+    if isinstance(domain, Choices):
+        return domain.values[value]
+    return domain.rounded(value) if domain.steps is None else domain.at(value)
