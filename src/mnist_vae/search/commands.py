@@ -39,7 +39,7 @@ def add(command: Add) -> None:
         "--pruner",
         choices=study.PRUNERS,
         default="none",
-        help="median: stop a trial that is worse than half of the others after the same epoch",
+        help="median: stop a trial that is worse than half of the others after its epoch",
     )
     search.add_argument("--output", type=png, default=Path("search.png"), help="a picture (PNG)")
 
