@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mnist_vae import comparison, errors, evidence
 from mnist_vae.arguments import EXITS, adder, for_programs, png, say
 from mnist_vae.experiments.repository import root
+from mnist_vae.search import commands as search
 from mnist_vae.sweep import commands as sweep
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         "write the tables of README and docs/results.md from the records (`make results`)",
         "",
     )
+    search.add(command)
     sweep.add(
         commands.add_parser(
             "sweep",

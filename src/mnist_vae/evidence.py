@@ -50,7 +50,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     from mnist_vae.experiments import recipes
 
     with Repository(root()) as repository:
-        found = [recipes.find(repository, name) for name in arguments.names]
+        found = recipes.find_each(repository, arguments.names)
         recipes.check_comparable(found)
         two = recipes.paired(repository, *found) if len(found) == 2 else None
         if arguments.output:

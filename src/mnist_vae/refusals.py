@@ -42,20 +42,35 @@ def refuse(values: Mapping[str, Any], name: str, schema: Path) -> None:
 
     The line names the key, its value and what is allowed.
     """
-    known = json.loads(schema.read_text(encoding="utf-8"))["properties"]
+    known = rules(schema)
     for key in values:
-        if key not in known:
-            close = difflib.get_close_matches(key if isinstance(key, str) else "", known, 1)
-            hint = f"; did you mean {close[0]}?" if close else f"; known keys are in {schema}"
-            raise PipelineError(f"{name}: unknown key {_shown(key)}{hint}")
+        refuse_key(key, known, name, schema)
     for key in known:
         if key not in values:
             raise PipelineError(f"{name}: {key} is missing; it must be {_allowed(known[key])}")
-        if not _fits(values[key], known[key]):
-            shown, allowed = _shown(values[key]), _allowed(known[key])
-            raise PipelineError(f"{name}: {key} is {shown}; it must be {allowed}")
+        refuse_value(key, values[key], known[key], name)
     if problem := _conflict(values):
         raise PipelineError(f"{name}: {problem}")
+
+
+def rules(schema: Path) -> dict[str, dict[str, Any]]:
+    """What each key may be, in the terms of JSON Schema."""
+    found: dict[str, dict[str, Any]] = json.loads(schema.read_text(encoding="utf-8"))["properties"]
+    return found
+
+
+def refuse_key(key: object, known: Mapping[str, Any], name: str, schema: Path) -> None:
+    """Raise PipelineError if there is no such key; the line names the one that may be meant."""
+    if key not in known:
+        close = difflib.get_close_matches(key if isinstance(key, str) else "", known, 1)
+        hint = f"; did you mean {close[0]}?" if close else f"; known keys are in {schema}"
+        raise PipelineError(f"{name}: unknown key {shown(key)}{hint}")
+
+
+def refuse_value(key: str, value: object, rule: dict[str, Any], name: str) -> None:
+    """Raise PipelineError if the rule does not allow the value, each for itself."""
+    if not _fits(value, rule):
+        raise PipelineError(f"{name}: {key} is {shown(value)}; it must be {_allowed(rule)}")
 
 
 def _fits(value: object, rule: Mapping[str, Any]) -> bool:
@@ -103,7 +118,7 @@ def _conflict(values: Mapping[str, Any]) -> str:
     return ""
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """The value on one line of limited length."""
     try:
         text = " ".join(repr(value).split())

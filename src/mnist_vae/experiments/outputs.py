@@ -24,6 +24,14 @@ def cached(folder: Path, md5: str) -> Path | None:
     return path if path and path.is_file() else None
 
 
+def place(folder: Path) -> str:
+    """The folder of a project's DVC cache."""
+    from dvc.repo import Repo
+
+    with Repo(str(folder)) as repo:
+        return str(repo.cache.local_cache_dir)
+
+
 @cache
 def _cache(folder: Path) -> "HashFileDB":
     from dvc.repo import Repo

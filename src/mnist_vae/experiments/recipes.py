@@ -90,22 +90,45 @@ class Paired:
 
 
 def find(repository: Repository, name: str) -> Recipe:
-    """The recipe of an experiment or a revision.
+    """The recipe of an experiment or a revision; PipelineError as `find_each`."""
+    return find_each(repository, [name])[0]
+
+
+def find_each(repository: Repository, names: Sequence[str]) -> list[Recipe]:
+    """The recipes of experiments or revisions; all that this clone has is read once.
 
     Raises PipelineError if there is no such thing, or it has no results.
     """
+    wanted = [(name, *_named(repository, name)) for name in names]
+    held = list(origins.discover(repository))
+    labels = {exp.commit: exp.name for exp in repository.experiments()}
+    return [_recipe(repository, name, [(at, like), *held], labels) for name, at, like in wanted]
+
+
+def _named(repository: Repository, name: str) -> tuple[str, Snapshot]:
+    """The commit of an experiment or a revision, and what it holds."""
     commit = repository.resolve(name)
     if not commit:
         raise PipelineError(f"{name} is neither a revision nor an experiment's name")
-    wanted = snapshots.for_run(snapshots.load(lambda path: repository.read(commit, path)))
-    if wanted.problem:
-        raise PipelineError(f"{name} has no results: {wanted.problem}")
-    names = {exp.commit: exp.name for exp in repository.experiments()}
+    found = snapshots.for_run(snapshots.load(lambda path: repository.read(commit, path)))
+    if found.problem:
+        raise PipelineError(f"{name} has no results: {found.problem}")
+    return commit, found
+
+
+def _recipe(
+    repository: Repository,
+    name: str,
+    held: Sequence[tuple[str, Snapshot]],
+    labels: Mapping[str, str],
+) -> Recipe:
+    """All that is of the first one's recipe."""
     found: dict[tuple[object, ...], Member] = {}
-    for at, snapshot in [(commit, wanted), *origins.discover(repository)]:
-        if snapshot.recipe == wanted.recipe and not snapshot.problem:
+    recipe = held[0][1].recipe
+    for at, snapshot in held:
+        if snapshot.recipe == recipe and not snapshot.problem:
             metrics = _metrics(repository, at, snapshot)
-            member = Member(names.get(at, at[:7]), at, snapshot, metrics)
+            member = Member(labels.get(at, at[:7]), at, snapshot, metrics)
             found.setdefault(member.seeds, member)
     return Recipe(name, tuple(found[seeds] for seeds in sorted(found, key=str)))
 
@@ -133,31 +156,29 @@ def paired(repository: Repository, one: Recipe, other: Recipe) -> Paired:
     check_comparable([one, other])
     theirs = {member.seeds: member for member in other.members}
     pairs = [(mine, theirs[mine.seeds]) for mine in one.members if mine.seeds in theirs]
+    first = _arrays(repository, one.members[0])
+
+    def elbo(member: Member) -> np.ndarray:
+        arrays = first if member is one.members[0] else _arrays(repository, member)
+        return arrays["elbo_per_image"].astype(np.float64)
+
     if pairs:
-        apart = np.stack([_elbo(repository, a) - _elbo(repository, b) for a, b in pairs])
+        apart = np.stack([elbo(a) - elbo(b) for a, b in pairs])
         by_seeds = _error(apart.mean(1))
     else:
-        means = [
-            np.stack([_elbo(repository, member) for member in recipe.members])
-            for recipe in (one, other)
-        ]
+        means = [np.stack([elbo(member) for member in recipe.members]) for recipe in (one, other)]
         apart = (means[0].mean(0) - means[1].mean(0))[None]
         errors = [_error(values.mean(1)) for values in means]
         known = [error for error in errors if error is not None]
         by_seeds = math.hypot(*known) if len(known) == 2 else None
     per_image = apart.mean(0)
-    labels = _arrays(repository, one.members[0]).get("labels")
     by_images = _error(per_image) or 0.0
-    return Paired(per_image, labels, by_images, by_seeds, len(pairs))
+    return Paired(per_image, first.get("labels"), by_images, by_seeds, len(pairs))
 
 
 def _error(values: np.ndarray) -> float | None:
     """Standard error of the mean; None of a single value."""
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
-
-
-def _elbo(repository: Repository, member: Member) -> np.ndarray:
-    return _arrays(repository, member)["elbo_per_image"].astype(np.float64)
 
 
 def _arrays(repository: Repository, member: Member) -> dict[str, np.ndarray]:

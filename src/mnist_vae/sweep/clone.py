@@ -49,9 +49,9 @@ def taken(sweep: Sweep, project: Path | None) -> Iterator[Clone]:
             except BlockingIOError:
                 continue
             whole = pool / str(number)
-            _prepare(whole, sweep)
+            prepare(whole, sweep.remote, sweep.revision)
             folder = whole / sweep.folder
-            _configure(folder, project)
+            configure(folder, project)
             if not dvc_remote(folder):  # results could not be brought home
                 raise PipelineError(
                     "the commit names no DVC remote, and there is no project here whose own "
@@ -72,25 +72,25 @@ def _pool(remote: str) -> Path:
     return pool
 
 
-def _prepare(folder: Path, sweep: Sweep) -> None:
-    """Clone, if it has not been done; then the sweep's commit and nothing else."""
+def prepare(folder: Path, remote: str, revision: str) -> None:
+    """Clone, if it has not been done; then the commit and nothing else: no experiments."""
     if not folder.exists():
         half = folder.with_suffix(".half")
         shutil.rmtree(half, ignore_errors=True)
         run(
-            ["git", "clone", "--quiet", "--no-checkout", "--no-tags", sweep.remote, str(half)],
+            ["git", "clone", "--quiet", "--no-checkout", "--no-tags", remote, str(half)],
             folder.parent,
         )
         half.rename(folder)
     with Repository(folder) as repository:
-        if not repository.commit(sweep.revision):
+        if not repository.commit(revision):
             run(["git", "fetch", "--quiet", "--no-tags", "origin"], folder)
-        if not repository.commit(sweep.revision):
-            raise PipelineError(f"{sweep.remote} has no commit {sweep.revision[:7]}; `git push` it")
+        if not repository.commit(revision):
+            raise PipelineError(f"{remote} has no commit {revision[:7]}; `git push` it")
         for ref in repository.git("for-each-ref", "--format=%(refname)", "refs/exps").split():
             run(["git", "update-ref", "-d", ref], folder)  # of a task that was killed, or is done
         (folder / ".git/index.lock").unlink(missing_ok=True)  # of a task that was killed
-        run(["git", "checkout", "--quiet", "--force", "--detach", sweep.revision], folder)
+        run(["git", "checkout", "--quiet", "--force", "--detach", revision], folder)
         run(["git", "clean", "--quiet", "-ffd"], folder)
         if not repository.git("config", "user.email"):  # DVC commits experiments
             run(["git", "config", "user.name", getpass.getuser()], folder)
@@ -100,7 +100,7 @@ def _prepare(folder: Path, sweep: Sweep) -> None:
             )
 
 
-def _configure(clone: Path, project: Path | None) -> None:
+def configure(clone: Path, project: Path | None) -> None:
     """Take over a project's own DVC settings: remotes, credentials, a shared cache.
 
     Paths are made absolute, also those of the settings that are in Git.

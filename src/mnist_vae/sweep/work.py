@@ -1,27 +1,20 @@
 """One point of a sweep, wherever this is called: the unit of work for any scheduler."""
 
 import os
-import signal
-import subprocess
 import sys
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 from mnist_vae import programs
 from mnist_vae.errors import PipelineError
-from mnist_vae.sweep import clone, plan, remote
+from mnist_vae.sweep import child, clone, plan, remote
+from mnist_vae.sweep.child import Signals, Stopped
 from mnist_vae.sweep.clone import Clone
 from mnist_vae.sweep.plan import Sweep
 
 DONE, FAILED, STOPPED = 0, 1, 75  # 75: EX_TEMPFAIL, try again
 LOG = "log"  # in the sweep's folder: one line for what happened to a point
 CHECKPOINTS = "MNIST_VAE_CHECKPOINTS"
-
-
-class Stopped(Exception):
-    """The scheduler wants its node back."""
 
 
 def work(sweep: Sweep, index: int, project: Path | None) -> int:
@@ -34,7 +27,7 @@ def work(sweep: Sweep, index: int, project: Path | None) -> int:
     point = sweep.point(index)
     note = _Log(sweep, index, project)
     try:
-        with _Signals() as signals:
+        with Signals() as signals:
             if remote.patiently(lambda: remote.held(sweep, point.name)):
                 note("done", "it was on the remote already")
                 return DONE
@@ -50,17 +43,17 @@ def work(sweep: Sweep, index: int, project: Path | None) -> int:
         return FAILED
 
 
-def _do(sweep: Sweep, index: int, ours: Clone, signals: "_Signals") -> tuple[str, str]:
+def _do(sweep: Sweep, index: int, ours: Clone, signals: Signals) -> tuple[str, str]:
     """Run the experiment and push it; what came of it, and a remark."""
     point, project = sweep.point(index), ours.project
     env = _settings(sweep, ours)
     command = ["dvc", "exp", "run", "--pull", "--allow-missing", "--name", point.name]
     command += [part for setting in point.settings for part in ("--set-param", setting)]
-    status, said = _watched(command, ours, env, signals)
+    status, said = child.watch(command, project, env, signals, ours.lock, _show)
     if signals.asked:
         raise Stopped(f"by {signals.asked}")
     if status:
-        raise PipelineError(_reason(said))
+        raise PipelineError(child.reason(said))
     ref = f"{sweep.refs}{point.name}"
     if not programs.run(["git", "for-each-ref", ref], project):
         return "same", "it changes nothing, so there is no experiment"
@@ -96,73 +89,8 @@ def _settings(sweep: Sweep, ours: Clone) -> dict[str, str]:
     return env
 
 
-def _watched(
-    command: list[str], ours: Clone, env: dict[str, str], signals: "_Signals"
-) -> tuple[int, list[str]]:
-    """Run DVC and show what it and its stages print, until all of them have ended.
-
-    They hold the clone's lock as well: should we be killed, no other task may take it before they
-    are gone.
-    """
-    child = subprocess.Popen(
-        command,
-        cwd=ours.project,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-        pass_fds=(ours.lock.fileno(),),
-    )
-    signals.passed_on_to(child.pid)
-    said: list[str] = []
-    for line in child.stdout or ():
-        print(line, end="", flush=True)
-        said = [*said[-50:], line.strip()]
-    status = child.wait()
-    signals.passed_on_to(None)
-    return status, said
-
-
-def _reason(said: list[str]) -> str:
-    """What a failed run has said of it, in one line."""
-    ours = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
-    dvcs = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR: ")]
-    return (ours[-1:] or dvcs[:1] or [line for line in said if line][-1:] or ["no reason given"])[0]
-
-
-class _Signals:
-    """SIGTERM and SIGINT become a Ctrl-C for DVC's process group: training leaves a checkpoint."""
-
-    def __init__(self) -> None:
-        self.asked = ""
-        self._group: int | None = None
-
-    def __enter__(self) -> "_Signals":
-        self._before = {
-            number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)
-        }
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def passed_on_to(self, group: int | None) -> None:
-        self._group = group
-        if group and self.asked:
-            self._interrupt(group)
-
-    def _ask(self, number: int, _: FrameType | None) -> None:
-        self.asked = signal.Signals(number).name
-        if self._group is None:  # there is nothing yet, or no longer, that could go on
-            raise Stopped(f"by {self.asked}")
-        self._interrupt(self._group)
-
-    def _interrupt(self, group: int) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGINT)
+def _show(line: str) -> None:
+    print(line, end="", flush=True)
 
 
 class _Log:
