@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_vae import errors, evidence
+from mnist_vae import errors, evidence, show
 from mnist_vae.arguments import adder, png
 from mnist_vae.experiments.repository import root
 from mnist_vae.sweep import commands as sweep
@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     plane.add_argument("--protocol", choices=("greyscale", "binarized"), required=True)
     plane.add_argument("--output", type=png, default=Path("rate_distortion.png"))
     evidence.add(command)
+    show.add(command)
     sweep.add(
         commands.add_parser(
             "sweep",

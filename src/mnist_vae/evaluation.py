@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_vae import dataset, elbo, logistic, marginal, probe, runtime
+from mnist_vae import dataset, elbo, marginal, probe, runtime
 from mnist_vae.errors import PipelineError
 from mnist_vae.images import PIXELS
 from mnist_vae.model import VAE
@@ -232,7 +232,7 @@ def pictures(
 
 def _decode(model: VAE, z: Tensor, chunk: int = 1000) -> Tensor:
     """Pixel means of z (N, L): (N, 784)."""
-    return torch.cat([logistic.sigmoid(model.decode(codes)) for codes in z.split(chunk)])
+    return torch.cat([model.means(codes) for codes in z.split(chunk)])
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

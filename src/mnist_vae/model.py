@@ -57,6 +57,10 @@ class VAE(nn.Module):
         logits: Tensor = self.decoder(z.reshape(-1, z.shape[-1]))
         return logits.reshape(*z.shape[:-1], PIXELS)
 
+    def means(self, z: Tensor) -> Tensor:
+        """Latent vectors (..., L) -> means of the pixels (..., 784)."""
+        return sigmoid(self.decode(z))
+
     def input_layer(self) -> list[nn.Parameter]:
         """Weights of the layer that sees the pixels."""
         return list(_weighted(self.encoder)[0].parameters())
@@ -68,8 +72,8 @@ class VAE(nn.Module):
         return [weight for layer in layers[last:] for weight in layer.parameters()]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstruct: images (..., 784) -> pixel probabilities (..., 784) at q(z|x)'s mean."""
-        return sigmoid(self.decode(self.encode(x)[0]))
+        """Reconstruct: images (..., 784) -> means of the pixels (..., 784) at q(z|x)'s mean."""
+        return self.means(self.encode(x)[0])
 
 
 def _weighted(layers: nn.Sequential) -> list[nn.Module]:
