@@ -17,7 +17,7 @@ def main(inputs: Inputs) -> None:
     arrays = plots.read_evaluation(ARRAYS)
     epochs = history.read(HISTORY)
     network = diagram.read(MODEL)
-    figures = plots.draw(epochs, arrays) | diagram.draw(network)
+    figures = plots.draw(epochs, arrays, network.continuous) | diagram.draw(network)
     table = plots.unit_table(arrays["kl_per_unit"], arrays["active"])
     inputs.check()
     for name, drawn in figures.items():

@@ -93,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
         "--protocol greyscale",
     )
     plane.add_argument("names", nargs="*", help="experiments or revisions; else all experiments")
-    plane.add_argument("--protocol", choices=("greyscale", "binarized"), required=True)
+    plane.add_argument(
+        "--protocol", choices=("greyscale", "binarized", "continuous_bernoulli"), required=True
+    )
     plane.add_argument("--output", type=png, default=Path("rate_distortion.png"))
     evidence.add(command)
     show.add(command)

@@ -13,6 +13,7 @@ from mnist_vae.errors import PipelineError
 from mnist_vae.figure import WIDTH, styled
 from mnist_vae.images import SIDE
 from mnist_vae.model import VAE
+from mnist_vae.pixels import BERNOULLI
 
 COORDINATES = 6  # that a title has room for
 
@@ -22,7 +23,8 @@ def sample(model: VAE, count: int, seed: int) -> Figure:
     """Digits decoded from `count` draws of the prior; the first are those of the plots stage."""
     draws = runtime.generator(seed, "prior")
     z = torch.randn((count, model.params.latent_dim), generator=draws)
-    return tiles.prior_samples(model.means(z).numpy())
+    shown = tiles.PROBABILITIES if model.pixels is BERNOULLI else tiles.MEANS
+    return tiles.prior_samples(model.means(z).numpy(), shown)
 
 
 @torch.no_grad()

@@ -68,7 +68,7 @@ def distortion(model: VAE, x: Tensor, posterior: Posterior, samples: int, seed: 
             mean, log_variance = posterior.mean[part], posterior.log_variance[part]
             draw = torch.randn(mean.shape, generator=noise, device=x.device)
             logits = model.decode(elbo.reparameterize(mean, log_variance, draw))
-            total[part] -= elbo.log_px_z(logits, x[part])
+            total[part] -= model.pixels.log_px_z(logits, x[part])
     return total / samples
 
 

@@ -1,4 +1,4 @@
-"""The VAE: an encoder to a diagonal Gaussian and its mirror as decoder to Bernoulli logits."""
+"""The VAE: an encoder to a diagonal Gaussian and its mirror as decoder to the pixels' logits."""
 
 import json
 import math
@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mnist_vae import runtime
+from mnist_vae import pixels, runtime
 from mnist_vae.arrays import read_arrays, write_arrays
 from mnist_vae.errors import PipelineError
 from mnist_vae.images import PIXELS, SIDE
 from mnist_vae.layers import ACTIVATIONS, Shift, describe
 from mnist_vae.linear import Linear
-from mnist_vae.logistic import sigmoid
+from mnist_vae.pixels import BERNOULLI, Pixels
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,21 @@ class ModelParams:
 
 @dataclass(frozen=True)
 class StartParams:
-    """What decides a new model's weights."""
+    """What decides a new model's weights, and the distribution of its pixels."""
 
+    likelihood: str
     weight_init: str
     output_bias: str
     seed: int
 
 
 class VAE(nn.Module):
-    """p(z) = N(0, I); q(z|x) = N(mean(x), diag(exp(log_variance(x)))); p(x|z) = Bernoulli."""
+    """p(z) = N(0, I); q(z|x) = N(mean(x), diag(exp(log_variance(x)))); p(x|z) by `pixels`."""
 
-    def __init__(self, params: ModelParams) -> None:
+    def __init__(self, params: ModelParams, pixels: Pixels = BERNOULLI) -> None:
         super().__init__()
         self.params = params
+        self.pixels = pixels
         build = {"mlp": _mlp, "conv": _conv}[params.architecture]
         self.encoder, self.decoder = build(params)
 
@@ -53,13 +55,13 @@ class VAE(nn.Module):
         return mean, log_variance
 
     def decode(self, z: Tensor) -> Tensor:
-        """Latent vectors (..., L) -> Bernoulli logits of the pixels (..., 784)."""
+        """Latent vectors (..., L) -> logits of the pixels (..., 784)."""
         logits: Tensor = self.decoder(z.reshape(-1, z.shape[-1]))
         return logits.reshape(*z.shape[:-1], PIXELS)
 
     def means(self, z: Tensor) -> Tensor:
         """Latent vectors (..., L) -> means of the pixels (..., 784)."""
-        return sigmoid(self.decode(z))
+        return self.pixels.mean(self.decode(z))
 
     def input_layer(self) -> list[nn.Parameter]:
         """Weights of the layer that sees the pixels."""
@@ -74,6 +76,18 @@ class VAE(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct: images (..., 784) -> means of the pixels (..., 784) at q(z|x)'s mean."""
         return self.means(self.encode(x)[0])
+
+
+class Decoder(nn.Module):
+    """A model's half from latent vectors (N, L) to the means of the pixels (N, 784)."""
+
+    def __init__(self, model: VAE) -> None:
+        super().__init__()
+        self.layers, self.pixels = model.decoder, model.pixels
+
+    def forward(self, z: Tensor) -> Tensor:
+        """As `VAE.means`."""
+        return self.pixels.mean(self.layers(z))
 
 
 def _weighted(layers: nn.Sequential) -> list[nn.Module]:
@@ -137,7 +151,7 @@ def _linear(sizes: tuple[int, ...], activation: type[nn.Module]) -> list[nn.Modu
 
 def new(params: ModelParams, start: StartParams, mean_image: Tensor) -> VAE:
     """A model with the initial weights that training starts from; mean_image (784,)."""
-    model = VAE(params)
+    model = VAE(params, pixels.of(start.likelihood))
     mean = mean_image if start.output_bias == "data_mean" else None
     initialize(model, start.weight_init, mean, runtime.generator(start.seed, "weights"))
     return model
@@ -154,8 +168,8 @@ def initialize(
     transposed convolution by what one output adds up. spread: the same, then `_spread`, for few
     latent units.
 
-    The output bias is zero or, with `mean_image` (784,), its logit, so that training starts from
-    the mean image and not from grey (Burda et al. 2015, section 5).
+    The output bias is zero or, with `mean_image` (784,), the logits whose mean it is, so that
+    training starts from the mean image and not from grey (Burda et al. 2015, section 5).
     """
     for layer in [*model.encoder, *model.decoder]:
         if not isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -177,7 +191,7 @@ def initialize(
         bias.zero_()
     else:
         # Pixels that are always black have logit -inf: 1e-3 is one grey level in four images.
-        bias.copy_(torch.logit(mean_image.clamp(1e-3, 1 - 1e-3)))
+        bias.copy_(model.pixels.logit(mean_image.clamp(1e-3, 1 - 1e-3)))
 
 
 def _spread(model: VAE) -> None:
@@ -209,13 +223,17 @@ def _fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> int:
 
 
 def save(model: VAE, path: Path) -> None:
-    """Write weights and architecture as safetensors; the same weights give the same bytes."""
+    """Write weights and architecture as safetensors; the same weights give the same bytes.
+
+    The distribution of the pixels is named if it is not Bernoulli's.
+    """
     weights = {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
     layers = {
         "encoder": describe(model.encoder, PIXELS),
         "decoder": describe(model.decoder, model.params.latent_dim),
     }
-    architecture = json.dumps({**asdict(model.params), "layers": layers})
+    named = {} if model.pixels is BERNOULLI else {"pixels": model.pixels.name}
+    architecture = json.dumps({**asdict(model.params), **named, "layers": layers})
     write_arrays(path, weights, {"architecture": architecture})
 
 
@@ -229,7 +247,8 @@ def load(path: Path) -> VAE:
         stored = json.loads(metadata["architecture"])
         stored["hidden_sizes"] = tuple(stored["hidden_sizes"])
         stored.pop("layers", None)  # for the diagrams; older files have none
-        model = VAE(ModelParams(**stored))
+        named = pixels.of(stored.pop("pixels", BERNOULLI.name))
+        model = VAE(ModelParams(**stored), named)
         model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         detail = str(error).splitlines()[0]

@@ -18,7 +18,7 @@ from mnist_vae.arrays import read_arrays
 from mnist_vae.errors import PipelineError
 from mnist_vae.figure import BLUE, GREY, ORANGE, PALETTE, WIDTH, apart, styled, unit_name
 from mnist_vae.history import COLUMNS, Row
-from mnist_vae.tiles import manifold, prior_samples, reconstructions
+from mnist_vae.tiles import MEANS, PROBABILITIES, manifold, prior_samples, reconstructions
 
 ARRAYS = (
     "active",
@@ -53,16 +53,25 @@ def read_evaluation(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def draw(epochs: Sequence[Row], arrays: Mapping[str, np.ndarray]) -> dict[str, Figure]:
-    """All figures but the diagrams by name, from `history.read` and `read_evaluation`."""
-    mean = arrays["latent_mean"]
+def draw(
+    epochs: Sequence[Row], arrays: Mapping[str, np.ndarray], continuous: bool = False
+) -> dict[str, Figure]:
+    """All figures but the diagrams by name, from `history.read` and `read_evaluation`.
+
+    continuous: is p(x|z) a continuous Bernoulli? Its means are no probabilities.
+    """
+    mean, shown = arrays["latent_mean"], MEANS if continuous else PROBABILITIES
     return {
         "latent": latent(mean, arrays["labels"]),
         "latent_units": latent_units(arrays["kl_per_unit"], arrays["active"]),
         "manifold": manifold(
-            arrays["manifold"], arrays["manifold_axis"], arrays["manifold_units"], mean.shape[1]
+            arrays["manifold"],
+            arrays["manifold_axis"],
+            arrays["manifold_units"],
+            mean.shape[1],
+            shown,
         ),
-        "prior_samples": prior_samples(arrays["prior_samples"]),
+        "prior_samples": prior_samples(arrays["prior_samples"], shown),
         "reconstructions": reconstructions(
             arrays["originals"], arrays["reconstructions"], arrays["picture_labels"]
         ),

@@ -31,10 +31,10 @@ def log(store: Store, run: "Run", weights: Path, md5: str) -> "dict[str, LoggedM
     import mlflow
     import torch
 
-    from mnist_vae.model import load
+    from mnist_vae.model import Decoder, load
 
     vae = load(weights)
-    decoder = torch.nn.Sequential(vae.decoder, torch.nn.Sigmoid()).eval()
+    decoder = Decoder(vae).eval()
     requirements = [
         f"mlflow=={mlflow.__version__}",
         f"torch=={torch.__version__.split('+')[0]}",  # +cpu and the like are on no index
