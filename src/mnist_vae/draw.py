@@ -66,7 +66,7 @@ def interpolate(model: VAE, ends: Tensor, steps: int, names: tuple[str, str]) ->
     ways = torch.linspace(0, 1, steps)
     decoded = model.means(torch.lerp(first, last, ways[:, None]))
     images = torch.cat([ends[:1], decoded, ends[1:]]).numpy()
-    captions = ["image", *(f"{way:.2g}" for way in ways.tolist()), "image"]
+    captions = ["image", *(f"{way:.2f}" for way in ways.tolist()), "image"]
     return strip(images, captions, f"From {names[0]} to {names[1]}, in a line between latent means")
 
 
@@ -119,7 +119,7 @@ def strip(images: np.ndarray, captions: Sequence[str], title: str) -> Figure:
     row = images.reshape(count, SIDE, SIDE).swapaxes(0, 1).reshape(SIDE, count * SIDE)
     axes.imshow(row, cmap="gray_r", vmin=0, vmax=1)
     axes.set_xticks(SIDE * (np.arange(count) + 0.5) - 0.5, captions)
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, labelsize=8 if count > 12 else 10)
     axes.set_yticks([])
     axes.set_frame_on(False)
     axes.grid(False)
