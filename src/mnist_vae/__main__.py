@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_vae import comparison, errors, evidence
+from mnist_vae import comparison, errors, evidence, show
 from mnist_vae.arguments import EXITS, adder, for_programs, png, say
 from mnist_vae.experiments.repository import root
 from mnist_vae.search import commands as search
@@ -114,7 +114,9 @@ def _parser() -> argparse.ArgumentParser:
         "--protocol greyscale",
     )
     plane.add_argument("names", nargs="*", help="experiments or revisions; else all experiments")
-    plane.add_argument("--protocol", choices=("greyscale", "binarized"), required=True)
+    plane.add_argument(
+        "--protocol", choices=("greyscale", "binarized", "continuous_bernoulli"), required=True
+    )
     plane.add_argument("--output", type=png, default=Path("rate_distortion.png"))
     for_programs(plane)
     evidence.add(command)
@@ -134,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         "",
     )
     search.add(command)
+    show.add(command)
     sweep.add(
         commands.add_parser(
             "sweep",

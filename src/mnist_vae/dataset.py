@@ -1,6 +1,6 @@
-"""The splits as tensors, under one of two protocols.
+"""The splits as tensors, under one of three protocols.
 
-greyscale: pixels are intensities in [0, 1], and stay so.
+greyscale, continuous_bernoulli: pixels are intensities in [0, 1], and stay so.
 binarized: pixels are {0, 1}; the training images are redrawn for every use with the intensity as
 probability, validation and test are the one draw that `preprocess` stored (Burda et al. 2015).
 """
@@ -25,9 +25,9 @@ def load_intensities(split: str, folder: Path = PROCESSED) -> Tensor:
 
 def load_observations(split: str, likelihood: str, folder: Path = PROCESSED) -> Tensor:
     """What the likelihood of a held-out split is measured on: float32 (N, 784)."""
-    if likelihood == "greyscale":
-        return load_intensities(split, folder)
-    return torch.from_numpy(_array(split, "binarized", folder)).to(torch.float32)
+    if likelihood == "binarized":
+        return torch.from_numpy(_array(split, "binarized", folder)).to(torch.float32)
+    return load_intensities(split, folder)
 
 
 def load_labels(split: str, folder: Path = PROCESSED) -> np.ndarray:

@@ -38,10 +38,11 @@ Layers = tuple[Layer, ...]
 
 @dataclass(frozen=True)
 class Network:
-    """The layers of encoder and decoder."""
+    """The layers of encoder and decoder, and whether the pixels are continuous Bernoulli."""
 
     encoder: Layers
     decoder: Layers
+    continuous: bool = False
 
 
 def read(path: Path) -> Network:
@@ -52,7 +53,8 @@ def read(path: Path) -> Network:
         if "layers" not in architecture:
             raise PipelineError(f"{path} does not name its layers; run `dvc repro train`")
         parts = architecture["layers"]
-        return Network(_layers(parts["encoder"]), _layers(parts["decoder"]))
+        continuous = architecture.get("pixels") == "continuous_bernoulli"
+        return Network(_layers(parts["encoder"]), _layers(parts["decoder"]), continuous)
     except (KeyError, TypeError, ValueError) as error:
         raise PipelineError(f"{path} is not a model of this project ({error})") from None
 
@@ -92,14 +94,14 @@ def encoder(network: Network) -> Figure:
 
 @styled
 def decoder(network: Network) -> Figure:
-    """From a latent vector down to pixel probabilities, layer by layer."""
+    """From a latent vector down to the pixels' means, layer by layer."""
     layers = network.decoder
     title = rf"Decoder $p(x|z)$: {parameters(layers):,} parameters"
     figure, axes, y = _stack(title, layers, "latent vector $z$", LATENT, DECODER)
     x, pixels = WIDTH / 2, prod(layers[-1].outputs)
     _arrow(axes, (x, y), (x, y - GAP), f"logits (batch, {pixels})")
-    name = _shaped("sigmoid: pixel probabilities", pixels)
-    _box(axes, (x, y - GAP - TALL / 2), (2.7, TALL), name, DATA)
+    means = "continuous Bernoulli: means" if network.continuous else "sigmoid: pixel probabilities"
+    _box(axes, (x, y - GAP - TALL / 2), (2.7, TALL), _shaped(means, pixels), DATA)
     return figure
 
 
@@ -151,7 +153,8 @@ def vae(network: Network) -> Figure:
     )
     _box(axes, (4.57, y - 0.95), (1.1, 0.5), _shaped(r"$\varepsilon \sim N(0, I)$", latent), DATA)
     _funnel(axes, (6.03, y), (narrow, wide), "Decoder\n$p(x|z)$", network.decoder, DECODER)
-    _box(axes, (7.4, y), (1.0, 0.9), _shaped("sigmoid:\nprobabilities", pixels), DATA)
+    means = "continuous\nBernoulli:\nmeans" if network.continuous else "sigmoid:\nprobabilities"
+    _box(axes, (7.4, y), (1.0, 0.9), _shaped(means, pixels), DATA)
     for start, end in (
         ((1.06, y), (1.32, y)),
         ((2.52, y + 0.2), (2.82, y + 0.45)),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import trange
 
-from mnist_vae import dataset, elbo, logistic, marginal, probe, runtime, walks
+from mnist_vae import dataset, elbo, marginal, probe, runtime, walks
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE
 
@@ -69,7 +69,7 @@ def distortion(model: VAE, x: Tensor, posterior: Posterior, samples: int, seed: 
             mean, log_variance = posterior.mean[part], posterior.log_variance[part]
             draw = torch.randn(mean.shape, generator=noise, device=x.device)
             logits = model.decode(elbo.reparameterize(mean, log_variance, draw))
-            total[part] -= elbo.log_px_z(logits, x[part])
+            total[part] -= model.pixels.log_px_z(logits, x[part])
     return total / samples
 
 
@@ -264,7 +264,7 @@ def walked(
 
 def _decode(model: VAE, z: Tensor, chunk: int = 1000) -> Tensor:
     """Pixel means of z (N, L): (N, 784)."""
-    return torch.cat([logistic.sigmoid(model.decode(codes)) for codes in z.split(chunk)])
+    return torch.cat([model.means(codes) for codes in z.split(chunk)])
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

@@ -40,7 +40,7 @@ def iwae(
             shape = (min(rows, samples - first), mean.shape[1])
             noise = torch.randn(shape, generator=generator, device=x.device)
             z = torch.addcmul(mean[image], deviation[image], noise)
-            log_weights = elbo.log_px_z_(model.decode(z), x[image]).double()
+            log_weights = model.pixels.log_px_z_(model.decode(z), x[image]).double()
             # log p(z) - log q(z|x), where (z - mean) / deviation is the noise
             squares = noise.square_().sum(-1) - z.square_().sum(-1)
             log_weights += 0.5 * (squares + log_variances[image])
@@ -77,7 +77,7 @@ def quadrature(model: VAE, x: Tensor, points: int, extent: float) -> Quadrature:
     bar = tqdm(grid, desc="quadrature", total=chunks, unit="chunk", disable=None, leave=False)
     for z, counts in bar:
         logits = model.decode(z)
-        constant = elbo.log_standard_normal(z) - elbo.softplus(logits).sum(-1)
+        constant = elbo.log_standard_normal(z) - model.pixels.log_partition(logits).sum(-1)
         for start in range(0, len(x), rows):
             part = slice(start, start + rows)
             log_joint = linear.affine(x[part], logits, constant)

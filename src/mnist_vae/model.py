@@ -1,4 +1,4 @@
-"""The VAE: an encoder to a diagonal Gaussian and its mirror as decoder to Bernoulli logits."""
+"""The VAE: an encoder to a diagonal Gaussian and its mirror as decoder to the pixels' logits."""
 
 import json
 import math
@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mnist_vae import runtime
+from mnist_vae import pixels, runtime
 from mnist_vae.arrays import read_arrays, write_arrays
 from mnist_vae.errors import PipelineError
 from mnist_vae.images import SIDE
 from mnist_vae.layers import ACTIVATIONS, Shift, describe
 from mnist_vae.linear import Linear
-from mnist_vae.logistic import sigmoid
+from mnist_vae.pixels import BERNOULLI, Pixels
 
 
 @dataclass(frozen=True)
@@ -30,34 +30,40 @@ class ModelParams:
 
 @dataclass(frozen=True)
 class StartParams:
-    """What decides a new model's weights."""
+    """What decides a new model's weights, and the distribution of its pixels."""
 
+    likelihood: str
     weight_init: str
     output_bias: str
     seed: int
 
 
 class VAE(nn.Module):
-    """p(z) = N(0, I); q(z|x) = N(mean(x), diag(exp(log_variance(x)))); p(x|z) = Bernoulli."""
+    """p(z) = N(0, I); q(z|x) = N(mean(x), diag(exp(log_variance(x)))); p(x|z) by `pixels`."""
 
-    def __init__(self, params: ModelParams, side: int = SIDE) -> None:
-        """side: pixels along each side of an image."""
+    def __init__(self, params: ModelParams, side: int = SIDE, pixels: Pixels = BERNOULLI) -> None:
+        """side: of an image, in pixels; pixels: their distribution."""
         super().__init__()
         self.params = params
-        self.pixels = side * side
+        self.size = side * side
+        self.pixels = pixels
         build = {"mlp": _mlp, "conv": _conv}[params.architecture]
         self.encoder, self.decoder = build(params, side)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Images (..., 784) in [0, 1] -> mean and log-variance of q(z|x), each (..., L)."""
-        output = self.encoder(x.reshape(-1, self.pixels)).reshape(*x.shape[:-1], -1)
+        output = self.encoder(x.reshape(-1, self.size)).reshape(*x.shape[:-1], -1)
         mean, log_variance = output.chunk(2, dim=-1)
         return mean, log_variance
 
     def decode(self, z: Tensor) -> Tensor:
-        """Latent vectors (..., L) -> Bernoulli logits of the pixels (..., 784)."""
+        """Latent vectors (..., L) -> logits of the pixels (..., 784)."""
         logits: Tensor = self.decoder(z.reshape(-1, z.shape[-1]))
-        return logits.reshape(*z.shape[:-1], self.pixels)
+        return logits.reshape(*z.shape[:-1], self.size)
+
+    def means(self, z: Tensor) -> Tensor:
+        """Latent vectors (..., L) -> means of the pixels (..., 784)."""
+        return self.pixels.mean(self.decode(z))
 
     def input_layer(self) -> list[nn.Parameter]:
         """Weights of the layer that sees the pixels."""
@@ -70,8 +76,20 @@ class VAE(nn.Module):
         return [weight for layer in layers[last:] for weight in layer.parameters()]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstruct: images (..., 784) -> pixel probabilities (..., 784) at q(z|x)'s mean."""
-        return sigmoid(self.decode(self.encode(x)[0]))
+        """Reconstruct: images (..., 784) -> means of the pixels (..., 784) at q(z|x)'s mean."""
+        return self.means(self.encode(x)[0])
+
+
+class Decoder(nn.Module):
+    """A model's half from latent vectors (N, L) to the means of the pixels (N, 784)."""
+
+    def __init__(self, model: VAE) -> None:
+        super().__init__()
+        self.layers, self.pixels = model.decoder, model.pixels
+
+    def forward(self, z: Tensor) -> Tensor:
+        """As `VAE.means`."""
+        return self.pixels.mean(self.layers(z))
 
 
 def _weighted(layers: nn.Sequential) -> list[nn.Module]:
@@ -136,7 +154,7 @@ def _linear(sizes: tuple[int, ...], activation: type[nn.Module]) -> list[nn.Modu
 
 def new(params: ModelParams, start: StartParams, mean_image: Tensor) -> VAE:
     """A model with the initial weights that training starts from; mean_image (784,)."""
-    model = VAE(params, math.isqrt(len(mean_image)))
+    model = VAE(params, math.isqrt(len(mean_image)), pixels.of(start.likelihood))
     mean = mean_image if start.output_bias == "data_mean" else None
     initialize(model, start.weight_init, mean, runtime.generator(start.seed, "weights"))
     return model
@@ -153,8 +171,8 @@ def initialize(
     transposed convolution by what one output adds up. spread: the same, then `_spread`, for few
     latent units.
 
-    The output bias is zero or, with `mean_image` (784,), its logit, so that training starts from
-    the mean image and not from grey (Burda et al. 2015, section 5).
+    The output bias is zero or, with `mean_image` (784,), the logits whose mean it is, so that
+    training starts from the mean image and not from grey (Burda et al. 2015, section 5).
     """
     for layer in [*model.encoder, *model.decoder]:
         if not isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -176,7 +194,7 @@ def initialize(
         bias.zero_()
     else:
         # Pixels that are always black have logit -inf: 1e-3 is one grey level in four images.
-        bias.copy_(torch.logit(mean_image.clamp(1e-3, 1 - 1e-3)))
+        bias.copy_(model.pixels.logit(mean_image.clamp(1e-3, 1 - 1e-3)))
 
 
 def _spread(model: VAE) -> None:
@@ -208,13 +226,17 @@ def _fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> int:
 
 
 def save(model: VAE, path: Path) -> None:
-    """Write weights and architecture as safetensors; the same weights give the same bytes."""
+    """Write weights and architecture as safetensors; the same weights give the same bytes.
+
+    The distribution of the pixels is named if it is not Bernoulli's.
+    """
     weights = {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
     layers = {
-        "encoder": describe(model.encoder, model.pixels),
+        "encoder": describe(model.encoder, model.size),
         "decoder": describe(model.decoder, model.params.latent_dim),
     }
-    architecture = json.dumps({**asdict(model.params), "layers": layers})
+    named = {} if model.pixels is BERNOULLI else {"pixels": model.pixels.name}
+    architecture = json.dumps({**asdict(model.params), **named, "layers": layers})
     write_arrays(path, weights, {"architecture": architecture})
 
 
@@ -230,7 +252,8 @@ def load(path: Path) -> VAE:
         stored.pop("layers", None)  # for the diagrams; older files have none
         bias = [name for name in arrays if name.startswith("decoder.") and name.endswith(".bias")]
         last = max(bias, key=lambda name: int(name.split(".")[1]))  # of the pixels
-        model = VAE(ModelParams(**stored), math.isqrt(len(arrays[last])))
+        named = pixels.of(stored.pop("pixels", BERNOULLI.name))
+        model = VAE(ModelParams(**stored), math.isqrt(len(arrays[last])), named)
         model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         detail = str(error).splitlines()[0]

@@ -44,7 +44,7 @@ def observe(
 ) -> tuple[Tensor, Tensor]:
     """What the encoder sees and what the likelihood is measured on, each (B, 784).
 
-    binarized: one fresh draw for both. greyscale: the likelihood stays on the intensities, and the
+    binarized: one fresh draw for both. Otherwise the likelihood stays on the intensities, and the
     encoder sees them mixed with a draw, which keeps it from learning the training images by heart.
     """
     binarized = params.likelihood == "binarized"
@@ -79,13 +79,13 @@ def bound(
     draws = torch.randn((samples, *mean.shape), generator=noise, device=x.device)  # (K, B, L)
     if params.objective == "elbo":
         logits = model.decode(elbo.reparameterize(mean, log_variance, draws))
-        distortion = -elbo.log_px_z(logits, x).mean(0)
+        distortion = -model.pixels.log_px_z(logits, x).mean(0)
         rate = elbo.kl_per_unit(mean, log_variance).sum(-1)
         return -(distortion + beta * rate), rate, distortion
     few = 0 < some < samples
     with torch.no_grad() if few else nullcontext():
         z, log_qz_pz = _sample(mean, log_variance, draws, params)
-        log_px_z = _log_px_z(model, z, x) if few else elbo.log_px_z(model.decode(z), x)
+        log_px_z = _log_px_z(model, z, x) if few else model.pixels.log_px_z(model.decode(z), x)
         log_weights = log_px_z - beta * log_qz_pz
         value = elbo.iwae_bound(log_weights)
     weights = torch.softmax(log_weights.detach(), 0)
@@ -95,7 +95,7 @@ def bound(
         draws = draws.gather(0, chosen.unsqueeze(-1).expand(-1, -1, draws.shape[-1]))
         weights = weights.gather(0, chosen)
         z, log_qz_pz = _sample(mean, log_variance, draws, params)
-        path = (elbo.log_px_z(model.decode(z), x) - beta * log_qz_pz).mean(0)
+        path = (model.pixels.log_px_z(model.decode(z), x) - beta * log_qz_pz).mean(0)
         value = value + path - path.detach()
     if params.objective == "iwae_dreg" and z.requires_grad:
         scale = (1 - beta + beta * weights).unsqueeze(-1)
@@ -127,4 +127,4 @@ def _sample(
 
 def _log_px_z(model: VAE, z: Tensor, x: Tensor) -> Tensor:
     """log p(x|z) (K, B) without a gradient, few samples at a time: logits that fit the cache."""
-    return torch.cat([elbo.log_px_z_(model.decode(some), x) for some in z.split(10)])
+    return torch.cat([model.pixels.log_px_z_(model.decode(some), x) for some in z.split(10)])

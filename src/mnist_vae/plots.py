@@ -33,6 +33,8 @@ from mnist_vae.history import COLUMNS, Row
 from mnist_vae.images import DIGITS, Look
 from mnist_vae.per_image import confusion, elbo
 from mnist_vae.tiles import (
+    MEANS,
+    PROBABILITIES,
     interpolations,
     manifold,
     manifold_quantiles,
@@ -125,9 +127,13 @@ def draw(
     epochs: Sequence[Row],
     arrays: Mapping[str, np.ndarray],
     classes: Sequence[str] = DIGITS.classes,
+    continuous: bool = False,
 ) -> dict[str, Figure]:
-    """All figures but the diagrams by name, from `history.read` and `read_evaluation`."""
-    mean = arrays["latent_mean"]
+    """All figures but the diagrams by name, from `history.read` and `read_evaluation`.
+
+    continuous: is p(x|z) a continuous Bernoulli? Its means are no probabilities.
+    """
+    mean, shown = arrays["latent_mean"], MEANS if continuous else PROBABILITIES
     return {
         "confusion": confusion(arrays.get("labels"), arrays.get("knn_predicted"), classes),
         "elbo_per_image": elbo(
@@ -140,12 +146,16 @@ def draw(
         "latent": latent(mean, arrays.get("labels"), classes),
         "latent_units": latent_units(arrays["kl_per_unit"], arrays["active"]),
         "manifold": manifold(
-            arrays["manifold"], arrays["manifold_axis"], arrays["manifold_units"], mean.shape[1]
+            arrays["manifold"],
+            arrays["manifold_axis"],
+            arrays["manifold_units"],
+            mean.shape[1],
+            shown,
         ),
         "manifold_quantiles": manifold_quantiles(
             arrays["manifold_quantiles"], arrays["manifold_units"], mean.shape[1]
         ),
-        "prior_samples": prior_samples(arrays["prior_samples"]),
+        "prior_samples": prior_samples(arrays["prior_samples"], shown),
         "reconstructions": reconstructions(
             arrays["originals"], arrays["reconstructions"], arrays["picture_labels"], classes
         ),

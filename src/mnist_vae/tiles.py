@@ -1,6 +1,7 @@
 """Figures made of decoded images: the grid over the latent space, prior samples, reconstructions.
 
-Ink is dark on white; grey levels are pixel intensities or probabilities from 0 to 1.
+Ink is dark on white; grey levels are pixel intensities or means from 0 to 1. `shown`: what a title
+calls the means.
 """
 
 import math
@@ -12,9 +13,17 @@ from matplotlib.figure import Figure
 
 from mnist_vae.figure import GREY, WIDTH, minus, shortened, styled, unit_name
 
+PROBABILITIES, MEANS = "Pixel probabilities", "Pixel means"  # the means of 0 and 1, of intensities
+
 
 @styled
-def manifold(grid: np.ndarray, axis: np.ndarray, units: np.ndarray, latent_dim: int) -> Figure:
+def manifold(
+    grid: np.ndarray,
+    axis: np.ndarray,
+    units: np.ndarray,
+    latent_dim: int,
+    shown: str = PROBABILITIES,
+) -> Figure:
     """Decoded images (rows, cols, 784) at the latent coordinates `axis` (cols,).
 
     The first of `units` grows to the right, the second upwards; with one unit, there is one row.
@@ -34,7 +43,7 @@ def manifold(grid: np.ndarray, axis: np.ndarray, units: np.ndarray, latent_dim: 
     else:
         axes.set_ylabel(names[1])
     points = f"{columns}" if rows == 1 else f"a grid of {columns} x {rows}"
-    title = f"Pixel probabilities decoded at {points} latent points"
+    title = f"{shown} decoded at {points} latent points"
     if latent_dim > 2:
         title += f";\nslice through the two most active units ({', '.join(names)}), all others 0"
     axes.set_title(title)
@@ -129,7 +138,7 @@ def _bare(axes: Axes) -> None:
 
 
 @styled
-def prior_samples(images: np.ndarray) -> Figure:
+def prior_samples(images: np.ndarray, shown: str = PROBABILITIES) -> Figure:
     """Images (P, 784) decoded from draws of the prior."""
     columns = 20
     rows = -(-len(images) // columns)
@@ -138,9 +147,7 @@ def prior_samples(images: np.ndarray) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.4 + 0.38 * rows))
     axes = figure.subplots()
     axes.imshow(_tile(grid.reshape(rows, columns, -1)), cmap="gray_r", vmin=0, vmax=1)
-    axes.set_title(
-        rf"Pixel probabilities decoded from the prior, $z \sim N(0, I)$; n = {len(images)}"
-    )
+    axes.set_title(rf"{shown} decoded from the prior, $z \sim N(0, I)$; n = {len(images)}")
     axes.axis("off")
     return figure
 

@@ -171,7 +171,7 @@ def _validate(model: VAE, x: Tensor, seed: int, chunk: int = 1000) -> Row:
         mean, log_variance = model.encode(images)
         draw = torch.randn(mean.shape, generator=noise, device=x.device)
         logits = model.decode(elbo.reparameterize(mean, log_variance, draw))
-        distortion -= elbo.log_px_z(logits, images).sum(dtype=torch.float64).item()
+        distortion -= model.pixels.log_px_z(logits, images).sum(dtype=torch.float64).item()
         rate += elbo.kl_per_unit(mean, log_variance).sum(dtype=torch.float64).item()
     return {
         "validation_elbo": -(rate + distortion) / len(x),

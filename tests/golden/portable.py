@@ -56,6 +56,10 @@ KINDS = {
             likelihood="binarized",
         ),
     ),
+    "continuous": (
+        model.ModelParams(2, (512, 64), "relu", "mlp"),
+        replace(PARAMS, epochs=1, batch_size=30, likelihood="continuous_bernoulli"),
+    ),
 }
 EVALUATION = EvaluationParams(
     likelihood="greyscale",
@@ -73,11 +77,12 @@ EVALUATION = EvaluationParams(
 )
 
 
+EVALUATED = ("mlp", "continuous")
 PARTS = (*KINDS, "pictures")  # those of the mlp
 
 
 def run(raw: Path, folder: Path, kind: str, pictures: bool) -> None:
-    """Write what train, evaluate and plots write into `folder`; the last two only of the mlp."""
+    """Write what train, evaluate and plots write into `folder`; the last two not of every kind."""
     architecture, settings = KINDS[kind]
     images = read_images(raw)
     stored = (raw / "t10k-labels-idx1-ubyte").read_bytes()
@@ -89,14 +94,15 @@ def run(raw: Path, folder: Path, kind: str, pictures: bool) -> None:
     epochs = training.fit(vae, train, test, settings, saved, lambda _: None, lambda _: None)
     history.write(folder / "history.csv", epochs)
     model.save(vae, folder / "vae.safetensors")
-    if kind != "mlp":
+    if kind not in EVALUATED:
         return
+    asked = replace(EVALUATION, likelihood=settings.likelihood)
     metrics, arrays = evaluation.evaluate(
-        vae.eval(), test, test_labels, (train, train_labels), EVALUATION
+        vae.eval(), test, test_labels, (train, train_labels), asked
     )
     files.write_json(folder / "evaluation.json", metrics)
     write_arrays(folder / "evaluation.safetensors", arrays)
-    if not pictures:
+    if not pictures or kind != "mlp":
         return
     arrays = plots.read_evaluation(folder / "evaluation.safetensors")
     drawn = plots.draw(history.read(folder / "history.csv"), arrays)

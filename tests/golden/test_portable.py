@@ -15,7 +15,7 @@ from tests.support.checkout import ROOT
 RECORDED: dict[str, str] = json.loads((ROOT / "tests/golden/portable.json").read_text())
 PROGRAM = ("-m", "tests.golden.portable")
 CPUS = {  # of two makers, none with AVX-512
-    "EPYC-Rome": ("conv", "iwae"),
+    "EPYC-Rome": ("conv", "iwae", "continuous"),
     "EPYC-Milan": ("mlp",),
     "Haswell-v4": ("mlp", "pictures"),
 }

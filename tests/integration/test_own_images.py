@@ -64,7 +64,7 @@ def test_labelled_images_have_all_that_mnist_has(lab: Project) -> None:
     }
     assert {f"greyscale/{name}" for name in ACCURACIES} <= run.points.keys()
     vae = model.load(lab.folder / "models/vae.safetensors")
-    assert vae.pixels == 64
+    assert vae.size == 64
     x, z = np.random.default_rng(0).random((3, 64), np.float32), np.zeros((3, 2), np.float32)
     environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{lab.folder / 'mlflow.db'}", "PYTHONPATH": ""}
     parts = []

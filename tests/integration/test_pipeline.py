@@ -14,6 +14,16 @@ from tests.support.checkout import PICTURES, RESULTS, STAGES, outputs
 from tests.support.sandbox import Project
 
 pytestmark = store_view.IN_OUR_PROCESS
+DECODED = """
+import sys
+import mlflow, numpy as np, torch
+from mnist_vae import model
+vae, z = model.load("models/vae.safetensors"), torch.randn(5, 2)
+logits = vae.decode(z).detach()
+stored = mlflow.pyfunc.load_model(sys.argv[1]).predict(z.numpy())
+print(np.abs(stored - vae.pixels.mean(logits).numpy()).max() < 1e-5)
+print(np.abs(stored - torch.sigmoid(logits).numpy()).max() > 0.05)
+"""
 
 
 def ran(output: str) -> list[str]:
@@ -87,6 +97,33 @@ def test_binarized_with_every_estimate_from_training_to_the_run(copied: Project)
     with safe_open(copied.folder / "data/processed/test.safetensors", "numpy") as arrays:
         pixels = arrays.get_tensor("binarized").tobytes()
     assert test["test_set_sha256"] == hashlib.sha256(pixels).hexdigest()
+
+
+def test_continuous_bernoulli_from_training_to_the_run_and_apart_from_the_others(
+    copied: Project,
+) -> None:
+    options = ("likelihood=continuous_bernoulli", "iwae_samples=20")
+    name = ("--name", "grey")
+    copied.dvc("exp", "run", *name, *(part for one in options for part in ("-S", one)))
+    metrics = json.loads((copied.folder / "metrics/evaluation.json").read_text())
+    assert set(metrics) == {"continuous_bernoulli"}
+    test = metrics["continuous_bernoulli"]
+    assert 0 < test["test_elbo"] < test["test_iwae_20"]  # 0: the same density everywhere
+    assert not any("bits" in name or "sha" in name for name in test)
+    run = store_view.by_name(copied.folder)["grey"]
+    assert run.points["continuous_bernoulli/test_elbo"][0][1] == test["test_elbo"]
+    assert not any(name.startswith("greyscale") for name in run.points)
+    store = f"sqlite:///{copied.folder / 'mlflow.db'}"
+    uri = f"models:/{run.models['decoder'][0]}"
+    said = copied.run("python", "-W", "ignore", "-c", DECODED, uri, MLFLOW_TRACKING_URI=store)
+    assert said.splitlines()[-2:] == ["True", "True"]
+    said = copied.command("compare", "HEAD", "grey", fails=True)
+    assert "figures of two protocols cannot be compared" in said
+    said = copied.command("rate-distortion", "--protocol", "continuous_bernoulli")
+    assert f"| grey | 2 | {test['test_rate']:.2f} |" in said
+    assert "no experiment has greyscale" in copied.command(
+        "rate-distortion", "--protocol", "greyscale", fails=True
+    )
 
 
 def test_an_edited_plot_redraws_and_nothing_else(copied: Project) -> None:

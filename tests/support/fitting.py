@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from mnist_vae import model, training
+from mnist_vae import model, pixels, training
 from mnist_vae.checkpoint import Checkpoint
 from mnist_vae.history import Row
 from mnist_vae.model import VAE, ModelParams
@@ -39,6 +39,14 @@ PARAMS = TrainingParams(
 VARIANTS = {
     "elbo": PARAMS,
     "binarized": replace(PARAMS, likelihood="binarized"),
+    "continuous": replace(PARAMS, likelihood="continuous_bernoulli"),
+    "continuous, iwae": replace(
+        PARAMS,
+        objective="iwae_dreg",
+        importance_samples=6,
+        gradient_samples=2,
+        likelihood="continuous_bernoulli",
+    ),
     "noisy encoder": replace(PARAMS, encoder_noise=0.5),
     "several samples": replace(PARAMS, importance_samples=3),
     "iwae": replace(PARAMS, objective="iwae", importance_samples=4, likelihood="binarized"),
@@ -79,7 +87,7 @@ MLP = ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu", architect
 
 
 def new_model(params: TrainingParams, architecture: ModelParams = MLP) -> VAE:
-    vae = VAE(architecture)
+    vae = VAE(architecture, pixels.of(params.likelihood))
     model.initialize(vae, params.weight_init, None, torch.Generator().manual_seed(1))
     return vae
 

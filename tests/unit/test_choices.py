@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mnist_vae import diagram, model, params
+from mnist_vae import diagram, model, params, pixels
 from mnist_vae.download import FILES, OWN
 from mnist_vae.model import VAE, ModelParams
 from mnist_vae.sources import sources
@@ -42,6 +42,31 @@ def test_every_model_is_built_stored_and_drawn(
     assert counted == sum(weight.numel() for weight in vae.parameters())
     for name, drawn in diagram.draw(network).items():
         assert render(drawn).std() > 1, name
+
+
+@pytest.mark.parametrize("likelihood", ENUMS["likelihood"])
+def test_every_likelihood_begins_at_the_mean_image_and_is_stored_and_named(
+    likelihood: str, tmp_path: Path
+) -> None:
+    vae = VAE(params.select(ModelParams, SETTINGS | {"hidden_sizes": [3]}), pixels.of(likelihood))
+    mean_image = torch.linspace(0.01, 0.95, 784)
+    model.initialize(vae, "torch", mean_image, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        vae.decoder.get_parameter("2.weight").zero_()
+    made = vae.means(torch.zeros(1, 2))[0]
+    torch.testing.assert_close(made, mean_image, atol=1e-5, rtol=0)
+    path = tmp_path / "vae.safetensors"
+    model.save(vae, path)
+    loaded = model.load(path)
+    assert loaded.pixels is vae.pixels
+    assert torch.equal(loaded.means(torch.zeros(1, 2))[0], made)
+    network = diagram.read(path)
+    continuous = likelihood == "continuous_bernoulli"
+    assert network.continuous == continuous == (b"pixels" in path.read_bytes())
+    for name in ("decoder", "vae"):
+        drawn = diagram.draw(network)[name]
+        render(drawn)
+        assert any("Bernoulli" in text.get_text() for text in drawn.axes[0].texts) == continuous
 
 
 def test_every_choice_of_a_model_is_tried() -> None:

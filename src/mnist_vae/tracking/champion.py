@@ -1,6 +1,7 @@
 """The best recipe, by a metric that is named; its median seed's model gets the alias `champion`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnist_vae.errors import PipelineError
@@ -80,9 +81,28 @@ def choose(metric: str, seeds: int) -> Champion:
         first = max(recipes, key=lambda group: sign * spread(group).mean)
         ranked = sorted(first, key=lambda run: sign * run.data.metrics[metric])
         best = ranked[(len(ranked) - 1) // 2]
-        model = f"vae-{workspace.dataset}-{protocol}"
+        model = model_name(workspace.dataset, protocol)
         version = _register(store, model, best, metric)
     return Champion(model, version, str(best.info.run_name), metric, spread(first), len(recipes))
+
+
+def model_name(dataset: str, protocol: str) -> str:
+    """The registered model of a data set and a protocol."""
+    return f"vae-{dataset}-{protocol}"
+
+
+def current(folder: Path, dataset: str, protocol: str) -> "Run":
+    """The run of the model with the alias; PipelineError if none has been chosen."""
+    store = open_store(folder)
+    model = model_name(dataset, protocol)
+    with errors(store.uri):
+        there = store.client.search_registered_models(f"name = '{model}'")
+        version = store.client.get_registered_model(model).aliases.get(ALIAS) if there else None
+        if version is None:
+            raise PipelineError(
+                f"{model} has no {ALIAS}: `vae champion --metric {protocol}/validation_elbo`"
+            )
+        return store.client.get_run(str(store.client.get_model_version(model, version).run_id))
 
 
 def direction(name: str) -> int:

@@ -69,7 +69,7 @@ def fill(
 def _records(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, bytes]:
     """The weights of one of the models under the names that they have in it."""
     begin = NAMES[name]
-    inside = "0." if begin else ""  # the decoder is the first part of a sequence
+    inside = "layers." if begin else ""  # of model.Decoder
     return {
         inside + weight.removeprefix(begin): array.tobytes()
         for weight, array in arrays.items()
@@ -81,16 +81,15 @@ def _export(weights: Path, folder: Path) -> None:
     import torch
 
     from mnist_vae.arrays import read_arrays
-    from mnist_vae.model import load
+    from mnist_vae.model import Decoder, load
 
     vae = load(weights)
-    decoder = torch.nn.Sequential(vae.decoder, torch.nn.Sigmoid()).eval()
     arrays, _ = read_arrays(weights)
     for name, module, size in (
-        ("vae", vae, vae.pixels),
-        ("decoder", decoder, vae.params.latent_dim),
+        ("vae", vae, vae.size),
+        ("decoder", Decoder(vae).eval(), vae.params.latent_dim),
     ):
-        _save(module, (size, vae.pixels), folder / name)
+        _save(module, (size, vae.size), folder / name)
         archive = folder / name / ARCHIVE
         if _weights(archive) != _records(name, arrays):
             raise StoreError(f"torch {torch.__version__} exports models in a way unknown to us")

@@ -1,0 +1,127 @@
+"""What a trained model makes: digits of the prior, of a place, between two images, of an image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from mnist_vae import dataset, evaluation, runtime, tiles
+from mnist_vae.errors import PipelineError
+from mnist_vae.figure import WIDTH, styled
+from mnist_vae.images import SIDE
+from mnist_vae.model import VAE
+from mnist_vae.pixels import BERNOULLI
+
+COORDINATES = 6  # that a title has room for
+
+
+@torch.no_grad()
+def sample(model: VAE, count: int, seed: int) -> Figure:
+    """Digits decoded from `count` draws of the prior; the first are those of the plots stage."""
+    draws = runtime.generator(seed, "prior")
+    z = torch.randn((count, model.params.latent_dim), generator=draws)
+    shown = tiles.PROBABILITIES if model.pixels is BERNOULLI else tiles.MEANS
+    return tiles.prior_samples(model.means(z).numpy(), shown)
+
+
+@torch.no_grad()
+def decode(model: VAE, z: Sequence[float]) -> Figure:
+    """The digit at latent coordinates z (L,); PipelineError if they are not as many as units."""
+    units = model.params.latent_dim
+    if len(z) != units:
+        raise PipelineError(
+            f"{len(z)} latent coordinate{'s' * (len(z) != 1)} given, but this model has {units}"
+        )
+    if not np.isfinite(z).all():
+        raise PipelineError(f"a latent coordinate is not finite: {z}")
+    place = f"({', '.join(f'{value:g}' for value in z)})" if units <= COORDINATES else "as given"
+    return strip(model.means(torch.tensor([z])).numpy(), [""], f"Decoded at $z$ = {place}")
+
+
+def choose(labels: np.ndarray, classes: Sequence[int] | None, seed: int) -> tuple[int, int]:
+    """Two of the images with these labels (N,), by chance: one of each class, or any two.
+
+    Raises PipelineError if there is no image of a class.
+    """
+    draws = runtime.generator(seed, "interpolate")
+    order = torch.randperm(len(labels), generator=draws).numpy()
+    if classes is None:
+        return int(order[0]), int(order[1])
+    found = []
+    for wanted in classes:
+        of_class = [int(index) for index in order if labels[index] == wanted and index not in found]
+        if not of_class:
+            raise PipelineError(f"the test set has no image of class {wanted}")
+        found.append(of_class[0])
+    return found[0], found[1]
+
+
+@torch.no_grad()
+def interpolate(model: VAE, ends: Tensor, steps: int, names: tuple[str, str]) -> Figure:
+    """Digits decoded at equal steps from one latent mean to another: ends (2, 784)."""
+    first, last = model.encode(ends)[0]
+    ways = torch.linspace(0, 1, steps)
+    decoded = model.means(torch.lerp(first, last, ways[:, None]))
+    images = torch.cat([ends[:1], decoded, ends[1:]]).numpy()
+    captions = ["image", *(f"{way:.2f}" for way in ways.tolist()), "image"]
+    return strip(images, captions, f"From {names[0]} to {names[1]}, in a line between latent means")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """q(z|x) of one image, its units (L,), and its ELBO = -(rate + distortion), nats."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    kl: np.ndarray
+    elbo: float
+    rate: float
+    distortion: float
+    figure: Figure
+
+
+@torch.no_grad()
+def encode(model: VAE, intensities: Tensor, likelihood: str, samples: int, seed: int) -> Encoded:
+    """What the model makes of one image, intensities (784,) in [0, 1], and a picture of both.
+
+    samples: draws from q(z|x) for the distortion. Under the binarized protocol the image is drawn
+    to black and white first.
+    """
+    x = intensities[None]
+    if likelihood == "binarized":
+        x = dataset.draw(x, runtime.generator(seed, "encode"))
+    posterior = evaluation.infer(model, x)
+    distortion = evaluation.distortion(model, x, posterior, samples, seed).item()
+    rate = posterior.kl_per_unit.sum(dtype=torch.float64).item()
+    elbo = -(rate + distortion)
+    images = torch.cat([x, model(x)]).numpy()
+    return Encoded(
+        posterior.mean[0].numpy(),
+        torch.exp(0.5 * posterior.log_variance[0]).numpy(),
+        posterior.kl_per_unit[0].numpy(),
+        elbo,
+        rate,
+        distortion,
+        strip(images, ["image", "reconstruction"], f"ELBO {elbo:.1f} nats ({likelihood})"),
+    )
+
+
+@styled
+def strip(images: np.ndarray, captions: Sequence[str], title: str) -> Figure:
+    """Images (M, 784) in a row, each with its caption."""
+    count = len(images)
+    width = WIDTH if count > 2 else 4.0
+    figure = Figure(figsize=(width, 0.75 + min(2.0, width / count)))
+    axes = figure.subplots()
+    row = images.reshape(count, SIDE, SIDE).swapaxes(0, 1).reshape(SIDE, count * SIDE)
+    axes.imshow(row, cmap="gray_r", vmin=0, vmax=1)
+    axes.set_xticks(SIDE * (np.arange(count) + 0.5) - 0.5, captions)
+    axes.tick_params(length=0, labelsize=8 if count > 12 else 10)
+    axes.set_yticks([])
+    axes.set_frame_on(False)
+    axes.grid(False)
+    figure.suptitle(title, size=11)
+    return figure

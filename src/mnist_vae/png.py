@@ -1,0 +1,66 @@
+"""A picture read as the encoder takes it, and a PNG shown inside the terminals that can."""
+
+import base64
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mnist_vae.errors import PipelineError
+
+CHUNK = 4096  # characters that kitty takes at a time
+
+
+def read(path: Path, side: int, inverted: bool) -> tuple[np.ndarray, list[str]]:
+    """The intensities (side * side,), uint8, and a line for each thing that was changed.
+
+    inverted: dark ink on a light ground, where MNIST has light ink on a dark one. What is
+    transparent becomes ground. Raises PipelineError for what is no picture of 8 bits a channel.
+    """
+    if not path.is_file():
+        raise PipelineError(f"there is no file {path}")
+    try:
+        with Image.open(path) as opened:
+            image = opened.copy()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        raise PipelineError(f"{path} is no picture that can be read") from None
+    if image.mode.startswith(("I", "F")):
+        raise PipelineError(f"{path} has more than 8 bits a channel; save it with 8")
+    notes = []
+    if "A" in image.getbands() or "transparency" in image.info:
+        ground = Image.new("RGBA", image.size, "white" if inverted else "black")
+        image = Image.alpha_composite(ground, image.convert("RGBA"))
+    if image.mode not in ("1", "L"):
+        notes.append(f"{path.name} is turned to grey")
+    if image.mode != "L":
+        image = image.convert("L")
+    if image.size != (side, side):
+        notes.append(f"{path.name} is {image.width} x {image.height}: resized to {side} x {side}")
+        image = image.resize((side, side), Image.Resampling.LANCZOS)
+    pixels = np.asarray(image, np.uint8).reshape(-1)
+    pixels = 255 - pixels if inverted else pixels.copy()
+    if pixels.mean() > 127:
+        other = "without" if inverted else "with"
+        notes.append(f"most of {path.name} is light, where MNIST is dark: {other} --invert?")
+    return pixels, notes
+
+
+def inline(content: bytes) -> str:
+    """What shows a PNG in this terminal, by kitty's or iTerm2's protocol; empty if it has neither.
+
+    https://sw.kovidgoyal.net/kitty/graphics-protocol/, https://iterm2.com/documentation-images.html
+    """
+    if not sys.stdout.isatty():
+        return ""
+    text = base64.b64encode(content).decode()
+    if os.environ.get("TERM") == "xterm-kitty":
+        parts = [text[start : start + CHUNK] for start in range(0, len(text), CHUNK)]
+        more = [1] * (len(parts) - 1) + [0]
+        first = ["a=T,f=100,"] + [""] * (len(parts) - 1)
+        keys = zip(first, more, parts, strict=True)
+        return "".join(f"\033_G{key}m={m};{part}\033\\" for key, m, part in keys)
+    if os.environ.get("TERM_PROGRAM") in ("iTerm.app", "WezTerm"):
+        return f"\033]1337;File=inline=1;size={len(content)}:{text}\a"
+    return ""

@@ -1,0 +1,82 @@
+"""A trained model's weights and test set: the workspace's, an experiment's, or the champion's."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_vae.errors import PipelineError
+from mnist_vae.experiments import outputs
+from mnist_vae.experiments import snapshot as snapshots
+from mnist_vae.experiments.repository import Repository
+from mnist_vae.experiments.snapshot import DATA, MODEL
+
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One trained model. md5: output -> hash in DVC's cache; of the workspace none."""
+
+    name: str
+    folder: Path
+    likelihood: str
+    md5: Mapping[str, str]
+
+    def file(self, path: str) -> Path:
+        """Where one of its outputs lies.
+
+        Raises PipelineError if DVC's cache has lost it. In the workspace it may be missing.
+        """
+        if not self.md5:
+            return self.folder / path
+        found = outputs.cached(self.folder, self.md5.get(path, ""))
+        if found is None:
+            raise PipelineError(
+                f"{path} of {self.name} is not in the DVC cache: `dvc exp pull` its experiment, or "
+                "`dvc fetch --all-commits`"
+            )
+        return found
+
+    @property
+    def weights(self) -> Path:
+        return self.file(MODEL)
+
+    @property
+    def test_set(self) -> Path:
+        return self.file(DATA["test"])
+
+
+def find(folder: Path, name: str | None, params: Mapping[str, Any]) -> Trained:
+    """The model of an experiment or a revision, the champion, or without a name the workspace's.
+
+    params: the workspace's, for whose data set and protocol there is a champion. Raises
+    PipelineError, one line, if there is no such thing, or it has no results.
+    """
+    if name is None:
+        here = snapshots.load(snapshots.workspace(folder))
+        if here.problem and (folder / MODEL).exists():
+            print(f"note: `dvc repro` would make another model: {here.problem}", file=sys.stderr)
+        return Trained("the workspace", folder, params["likelihood"], {})
+    if name == CHAMPION:
+        return _champion(folder, params)
+    with Repository(folder) as repository:
+        commit = repository.resolve(name)
+        if not commit:
+            raise PipelineError(f"{name} is neither a revision nor an experiment's name")
+        held = snapshots.for_run(snapshots.load(lambda path: repository.read(commit, path)))
+    if held.problem:
+        raise PipelineError(f"{name} has no results: {held.problem}")
+    return Trained(name, folder, held.protocol, held.outputs)
+
+
+def _champion(folder: Path, params: Mapping[str, Any]) -> Trained:
+    from mnist_vae.tracking import champion  # MLflow takes seconds
+
+    run = champion.current(folder, params["dataset"], params["likelihood"])
+    prefix = "dvc.md5."
+    tags = run.data.tags.items()
+    md5 = {name.removeprefix(prefix): value for name, value in tags if name.startswith(prefix)}
+    shown = f"the champion, run {run.info.run_name},"
+    return Trained(shown, folder, run.data.params["likelihood"], md5)
