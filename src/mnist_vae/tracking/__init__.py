@@ -2,7 +2,8 @@
 
 track        the stage: the run of what the pipeline has just made; from an experiment to its run
 rebuild      the whole store again, from commits and experiments; events: what it tells
-ui           `vae ui`: MLflow's page of the runs; about: the experiment's description there
+ui           `vae ui`: MLflow's page of the runs; about: the experiment's description there,
+             view: its saved view of curves and pictures
 upsert       one experiment -> one run; runs, models, tags, summary: the parts of it
 live         training's curves while it trains; live_child: the process that logs them
 environment  where weights were trained
