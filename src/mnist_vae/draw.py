@@ -1,5 +1,6 @@
 """What a trained model makes: digits of the prior, of a place, between two images, of an image."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,6 @@ from torch import Tensor
 from mnist_vae import dataset, evaluation, runtime, tiles
 from mnist_vae.errors import PipelineError
 from mnist_vae.figure import WIDTH, styled
-from mnist_vae.images import SIDE
 from mnist_vae.model import VAE
 from mnist_vae.pixels import BERNOULLI
 
@@ -41,15 +41,19 @@ def decode(model: VAE, z: Sequence[float]) -> Figure:
     return strip(model.means(torch.tensor([z])).numpy(), [""], f"Decoded at $z$ = {place}")
 
 
-def choose(labels: np.ndarray, classes: Sequence[int] | None, seed: int) -> tuple[int, int]:
-    """Two of the images with these labels (N,), by chance: one of each class, or any two.
+def choose(
+    count: int, labels: np.ndarray | None, classes: Sequence[int] | None, seed: int
+) -> tuple[int, int]:
+    """Two of `count` images with these labels (N,), by chance: one of each class, or any two.
 
     Raises PipelineError if there is no image of a class.
     """
     draws = runtime.generator(seed, "interpolate")
-    order = torch.randperm(len(labels), generator=draws).numpy()
+    order = torch.randperm(count, generator=draws).numpy()
     if classes is None:
         return int(order[0]), int(order[1])
+    if labels is None:
+        raise PipelineError("the images have no classes; name two test images instead")
     found = []
     for wanted in classes:
         of_class = [int(index) for index in order if labels[index] == wanted and index not in found]
@@ -116,9 +120,10 @@ def strip(images: np.ndarray, captions: Sequence[str], title: str) -> Figure:
     width = WIDTH if count > 2 else 4.0
     figure = Figure(figsize=(width, 0.75 + min(2.0, width / count)))
     axes = figure.subplots()
-    row = images.reshape(count, SIDE, SIDE).swapaxes(0, 1).reshape(SIDE, count * SIDE)
+    side = math.isqrt(images.shape[1])
+    row = images.reshape(count, side, side).swapaxes(0, 1).reshape(side, count * side)
     axes.imshow(row, cmap="gray_r", vmin=0, vmax=1)
-    axes.set_xticks(SIDE * (np.arange(count) + 0.5) - 0.5, captions)
+    axes.set_xticks(side * (np.arange(count) + 0.5) - 0.5, captions)
     axes.tick_params(length=0, labelsize=8 if count > 12 else 10)
     axes.set_yticks([])
     axes.set_frame_on(False)

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,14 +93,17 @@ def _interpolate(arguments: argparse.Namespace) -> None:
     from mnist_vae.arrays import read_arrays
 
     arrays, _ = read_arrays(found.test_set)
-    labels = arrays["labels"]
+    labels, count = arrays.get("labels"), len(arrays["images"])
     for index in arguments.images:
-        _check("a test image's index", index, 0, len(labels) - 1)
-    pair = tuple(arguments.images) or draw.choose(labels, arguments.classes, arguments.seed)
+        _check("a test image's index", index, 0, count - 1)
+    pair = tuple(arguments.images) or draw.choose(count, labels, arguments.classes, arguments.seed)
     binarized = found.likelihood == "binarized"
     chosen = arrays["binarized"] if binarized else arrays["images"] / 255
     ends = torch.tensor(chosen[list(pair)], dtype=torch.float32)
-    first, last = (f"test image {index} (class {labels[index]})" for index in pair)
+    first, last = (
+        f"test image {index}" + ("" if labels is None else f" (class {labels[index]})")
+        for index in pair
+    )
     _save(draw.interpolate(model, ends, arguments.n, (first, last)), arguments.output)
 
 
@@ -109,9 +113,8 @@ def _encode(arguments: argparse.Namespace) -> None:
 
     from mnist_vae import draw, png
     from mnist_vae.evaluation import EvaluationParams
-    from mnist_vae.images import SIDE
 
-    pixels, notes = png.read(arguments.file, SIDE, arguments.invert)
+    pixels, notes = png.read(arguments.file, math.isqrt(model.size), arguments.invert)
     print(*notes, sep="\n", end="\n" * bool(notes))
     samples = params.load(EvaluationParams).elbo_samples
     intensities = torch.tensor(pixels / 255, dtype=torch.float32)

@@ -72,14 +72,14 @@ def test_an_interpolation_begins_and_ends_at_the_reconstructions(steps: int) -> 
 
 def test_images_are_chosen_by_class_and_seed() -> None:
     for seed in range(5):
-        first, last = draw.choose(LABELS, [3, 1], seed)
+        first, last = draw.choose(len(LABELS), LABELS, [3, 1], seed)
         assert (LABELS[first], LABELS[last]) == (3, 1)
-        assert draw.choose(LABELS, [3, 1], seed) == (first, last)
-        assert len(set(draw.choose(LABELS, [2, 2], seed))) == 2
-        assert len(set(draw.choose(LABELS, None, seed))) == 2
-    assert len({draw.choose(LABELS, None, seed) for seed in range(5)}) > 1
+        assert draw.choose(len(LABELS), LABELS, [3, 1], seed) == (first, last)
+        assert len(set(draw.choose(len(LABELS), LABELS, [2, 2], seed))) == 2
+        assert len(set(draw.choose(len(LABELS), LABELS, None, seed))) == 2
+    assert len({draw.choose(len(LABELS), LABELS, None, seed) for seed in range(5)}) > 1
     with pytest.raises(PipelineError, match="no image of class 7"):
-        draw.choose(LABELS, [3, 7], 0)
+        draw.choose(len(LABELS), LABELS, [3, 7], 0)
 
 
 @torch.no_grad()
