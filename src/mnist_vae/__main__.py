@@ -255,7 +255,7 @@ def _results(_: argparse.Namespace) -> None:
     from mnist_vae import records
 
     changed = [str(path) for path in records.update(root())]
-    print(*(changed or ["every table and picture was as its records say"]), sep="\n")
+    print(*(changed or ["every table was as its records say"]), sep="\n")
 
 
 def _rate_distortion(arguments: argparse.Namespace) -> None:

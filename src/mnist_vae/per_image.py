@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mnist_vae.figure import BLUE, ORANGE, WIDTH, minus, styled
+from mnist_vae.figure import BLUE, ORANGE, WIDTH, minus, shortened, styled
 
 NO_LABELS = "the images have no labels"
 
@@ -85,9 +85,12 @@ def confusion(
         if images and count <= 30:
             colour = "white" if share[row, column] > 0.5 else "black"
             axes.text(column, row, f"{images:,}", ha="center", va="center", color=colour, size=size)
-    ticks = [*names, *map(str, range(len(names), count))]
-    axes.set_xticks(range(count), ticks)
-    axes.set_yticks(range(count), ticks)
+    step = -(-count // 40)  # names that fit
+    ticks = [*names, *map(str, range(len(names), count))][::step]
+    short = [shortened(name, 10) for name in ticks]
+    upright = max(map(len, short)) > 3
+    axes.set_xticks(range(0, count, step), short, rotation=90 if upright else 0)
+    axes.set_yticks(range(0, count, step), short)
     axes.grid(False)
     axes.set_xlabel("class that most neighbours have")
     axes.set_ylabel("class of the test image")

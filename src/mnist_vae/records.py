@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_vae import arithmetic, history, params
+from mnist_vae import history, params
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.recipes import Spread
@@ -25,15 +25,16 @@ FOLDER = Path("records")
 LABELS = FOLDER / "rows.yaml"  # row -> what stands in its first column
 PAGES = (Path("README.md"), Path("docs/results.md"))
 # In a page: <!-- records: a row, another -->, the table of them, <!-- records: end -->
-BLOCK = re.compile(r"(<!-- records: (?!end)([^.>]+?) -->\n)(.*?)(<!-- records: end -->)", re.DOTALL)
-# <!-- records: rate-distortion.png of a row, another -->: the picture beside the page.
-PICTURE = re.compile(r"<!-- records: (\S+\.png) of ([^>]+?) -->")
+BLOCK = re.compile(r"(<!-- records: (?!end)([^>]+?) -->\n)(.*?)(<!-- records: end -->)", re.DOTALL)
 LOCK = "requirements.lock"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One experiment. commit: on which it was run, or that holds it; cpu: empty if unknown."""
+    """One experiment. commit: on which it was run, or that holds it.
+
+    cpu: that trained it, if the clone that wrote this knew.
+    """
 
     commit: str
     params: dict[str, Any]
@@ -70,7 +71,7 @@ def of(repository: Repository, name: str) -> Record:
         last_epoch=history.parse(held[HISTORY].decode())[-1],
         outputs=snapshot.outputs,
         requirements=hashlib.sha256(held[LOCK]).hexdigest(),
-        cpu=arithmetic.cpu("model name") if trained else "",
+        cpu=trained.get("env.cpu_model", ""),
     )
 
 
@@ -117,7 +118,7 @@ def render(text: str, folder: Path, defaults: Mapping[str, Any]) -> str:
 
 
 def update(root: Path) -> list[Path]:
-    """Render all pages with their pictures, and return the files that changed."""
+    """Render all pages, and return those that changed."""
     defaults = params.held(params.PARAMS, (root / params.PARAMS).read_bytes())
     changed = []
     for page in PAGES:
@@ -126,29 +127,7 @@ def update(root: Path) -> list[Path]:
         if made != text:
             write_text(root / page, made)
             changed.append(page)
-        for name, rows in PICTURE.findall(made):
-            path = page.parent / name
-            before = (root / path).read_bytes() if (root / path).exists() else b""
-            _draw(root / path, [read(root / FOLDER, row.strip())[0] for row in rows.split(",")])
-            if (root / path).read_bytes() != before:
-                changed.append(path)
     return changed
-
-
-def _draw(path: Path, found: Sequence[Record]) -> None:
-    """The first seeds in the rate-distortion plane."""
-    from mnist_vae import figure, rate_distortion
-
-    points = [
-        rate_distortion.Point(
-            f"latent_dim {record.params['latent_dim']}",
-            record.params["latent_dim"],
-            *(record.figure(f"test_{name}") for name in ("rate", "distortion", "elbo", "elbo_se")),
-        )
-        for record in found
-    ]
-    protocol = found[0].params["likelihood"]
-    figure.save(rate_distortion.draw(points, protocol), path, found[0].params["plot_dpi"])
 
 
 def _table(folder: Path, rows: Sequence[str], defaults: Mapping[str, Any]) -> str:
@@ -163,16 +142,19 @@ def _table(folder: Path, rows: Sequence[str], defaults: Mapping[str, Any]) -> st
         protocols.add(first.params["likelihood"])
         several = Spread.of([record.figure("test_elbo") for record in found])
         seeds = "" if several.deviation is None else _number(several.mean, several.deviation)
-        if seeds:
-            seeds += f" ({several.n})"
         elbo = _number(first.figure("test_elbo"), first.figure("test_elbo_se"))
         parts = [f"{first.figure(f'test_{name}'):.2f}" for name in ("rate", "distortion")]
         command = f"`{_command(first.params, defaults)}`"
-        lines.append(" | ".join([str(labels[row]), command, elbo, *parts, seeds]))
+        lines.append(
+            [str(labels[row]), command, elbo, *parts, f"{seeds} ({several.n})" * bool(seeds)]
+        )
     if len(protocols) > 1:
         raise PipelineError(f"{', '.join(rows)}: figures of two protocols cannot be compared")
-    head = ["model | command | test ELBO | rate | distortion | seeds", " | ".join(["---"] * 6)]
-    return "\n".join(f"| {line} |" for line in [*head, *lines])
+    head = ["model", "command", "test ELBO", "rate", "distortion", "seeds"]
+    if not any(line[-1] for line in lines):
+        head, lines = head[:-1], [line[:-1] for line in lines]
+    whole = [head, ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in whole)
 
 
 def _command(recorded: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:

@@ -87,7 +87,7 @@ MLP = ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu", architect
 
 
 def new_model(params: TrainingParams, architecture: ModelParams = MLP) -> VAE:
-    vae = VAE(architecture, pixels.of(params.likelihood))
+    vae = VAE(architecture, pixels=pixels.of(params.likelihood))
     model.initialize(vae, params.weight_init, None, torch.Generator().manual_seed(1))
     return vae
 

@@ -48,7 +48,9 @@ def test_every_model_is_built_stored_and_drawn(
 def test_every_likelihood_begins_at_the_mean_image_and_is_stored_and_named(
     likelihood: str, tmp_path: Path
 ) -> None:
-    vae = VAE(params.select(ModelParams, SETTINGS | {"hidden_sizes": [3]}), pixels.of(likelihood))
+    vae = VAE(
+        params.select(ModelParams, SETTINGS | {"hidden_sizes": [3]}), pixels=pixels.of(likelihood)
+    )
     mean_image = torch.linspace(0.01, 0.95, 784)
     model.initialize(vae, "torch", mean_image, torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -82,7 +84,7 @@ def test_no_two_schemes_give_the_same_weights() -> None:
     assert len(weights) == len(ENUMS["weight_init"])
 
 
-@pytest.mark.parametrize("dataset", set(ENUMS["dataset"]) - {OWN})
+@pytest.mark.parametrize("dataset", sorted(set(ENUMS["dataset"]) - {OWN}))
 def test_every_dataset_has_its_files_and_a_mirror(dataset: str) -> None:
     assert len({file.name for file in FILES[dataset]}) == 4
     names = [source.name for source in sources(dataset, "", LIMITS)]

@@ -271,7 +271,9 @@ def test_images_of_another_size_with_any_classes_or_none(
 ) -> None:
     x = torch.rand((60, 25), generator=torch.Generator().manual_seed(1))
     network = model.new(
-        ModelParams(2, (8,), "tanh", "mlp"), StartParams("glorot", "zero", 0), x.mean(0)
+        ModelParams(2, (8,), "tanh", "mlp"),
+        StartParams("greyscale", "glorot", "zero", 0),
+        x.mean(0),
     )
     settings = replace(PARAMS, likelihood="binarized")
     metrics, arrays = evaluation.evaluate(

@@ -41,7 +41,7 @@ def test_it_is_torchs_export(tmp_path: Path, architecture: ModelParams) -> None:
     assert network(tmp_path, tmp_path / "second") == made
     assert {file: file.stat().st_mtime_ns for file in made.rglob("*")} == stamps
     arrays, _ = read_arrays(tmp_path / "second")
-    decoder = torch.nn.Sequential(second.decoder, torch.nn.Sigmoid()).eval()
+    decoder = model.Decoder(second).eval()
     for name, module, size in (("vae", second, 784), ("decoder", decoder, 2)):
         folder = tmp_path / name
         exports.fill(made, name, arrays, ("m-1", "run-1"), folder)

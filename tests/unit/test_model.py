@@ -158,7 +158,7 @@ def test_convolutions_have_the_same_interface() -> None:
     "architecture", [TINY, replace(CONV, activation="tanh")], ids=["mlp", "conv"]
 )
 def test_images_of_any_size(architecture: ModelParams, side: int, tmp_path: Path) -> None:
-    start = StartParams("spread", "data_mean", seed=0)
+    start = StartParams("greyscale", "spread", "data_mean", seed=0)
     mean_image = torch.rand(side**2) * 0.8 + 0.1
     vae = model.new(architecture, start, mean_image)
     images = torch.rand(2, 3, side**2)

@@ -29,6 +29,7 @@ def describe(device: str) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "arithmetic": "portable" if arithmetic.portable() else "native",
         "cpu": torch.backends.cpu.get_cpu_capability(),
+        "cpu_model": arithmetic.cpu("model name"),
         "blas": "MKL" if torch.backends.mkl.is_available() else "OpenBLAS or other",
         "device": "cuda" if torch.cuda.is_available() and device != "cpu" else "cpu",
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
