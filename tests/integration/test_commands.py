@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.test_own_images import draw
 from tests.support.checkout import ROOT
 from tests.support.pages import PAGES, Command, commands
 from tests.support.sandbox import Project
@@ -22,6 +23,7 @@ EXCUSED = {  # what a command begins with -> why it is not run here
     "python -c 'import json; print(": "it asks that server",
     "vae sweep submit": "it needs a cluster; test_slurm has one",
     "vae sweep retry": "it needs a cluster; test_slurm has one",
+    "vae search": "forty trainings; test_search has some",
     "dvc exp run --queue -S validation_images=0": "five trainings; test_tracking works a queue off",
     "dvc exp run -S beta=392": "a long training; test_docs checks its settings",
     "dvc exp run $full": "a training of hours; test_docs checks its settings",
@@ -31,6 +33,8 @@ ONLY_SHOWN = {"make": "it makes or uses an environment of its own: `make --dry-r
 CHANGED = {  # in the sandbox -> why
     "--seeds 4": ("--seeds 1", "it has one seed"),
     "/shared/dvc": ("storage", "its own folder"),
+    "test_images=500": ("test_images=50", "it has 200 images of its own"),
+    "validation_images=500": ("validation_images=30", "as above"),
 }
 
 
@@ -52,6 +56,7 @@ def typed(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
     subprocess.run(["git", "init", "--quiet", "--bare", folder / "origin"], check=True)
     project.git("remote", "add", "origin", str(folder / "origin"))
     project.git("push", "--quiet", "--set-upstream", "origin", "main")
+    draw(project.folder / "data/mine")
     return project
 
 
@@ -75,6 +80,8 @@ def run(project: Project, command: Command) -> None:
 def test_every_command_runs_as_it_stands(typed: Project, page: Path) -> None:
     if page.name in PAGES_OF_OTHERS:
         pytest.skip(PAGES_OF_OTHERS[page.name])
+    typed.git("checkout", "--quiet", ".")  # each page for itself
+    typed.dvc("checkout", "--quiet")
     for command in commands(page):
         if not excuse(command):
             run(typed, command)
