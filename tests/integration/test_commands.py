@@ -114,6 +114,8 @@ def test_an_unknown_command_fails_and_no_excuse_is_left_over(typed: Project) -> 
 def test_programs_get_json_from_every_folder(
     typed: Project, arguments: str, tmp_path: Path
 ) -> None:
+    if arguments == "rebuild":
+        typed.command("rebuild")  # the next ones have nothing to do
     words = ["vae", *arguments.format(tmp_path / "a.png").split(), "--json"]
     said = {
         subprocess.check_output(words, cwd=typed.folder / folder, env=typed.environment, text=True)
