@@ -13,14 +13,13 @@ from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import outputs
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.repository import Repository, root
-from mnist_vae.experiments.snapshot import DATA, EVALUATION, HISTORY, Snapshot
+from mnist_vae.experiments.snapshot import ARRAYS, DATA, EVALUATION, HISTORY, Snapshot
 from mnist_vae.files import write_text
 
 if TYPE_CHECKING:
     from mnist_vae.report import Metric, Picture
 
 WORKSPACE = "workspace"  # what the workspace is called, as by DVC
-ARRAYS = "results/evaluation.safetensors"
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,7 @@ class Side:
         self._repository = repository
         self._read = snapshots.workspace(repository.folder)
         if name != WORKSPACE:
-            commit = repository.resolve(name)
-            if not commit:
-                raise PipelineError(f"{name} is neither a revision nor an experiment's name")
+            commit = repository.named(name)
             self._read = lambda path: repository.read(commit, path)
         self.snapshot: Snapshot = snapshots.load(self._read)
         if self.snapshot.problem:

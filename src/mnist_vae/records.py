@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from mnist_vae import history, params
+from mnist_vae.chart import minus
 from mnist_vae.errors import PipelineError
+from mnist_vae.experiments import origins
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.recipes import Spread
 from mnist_vae.experiments.repository import Repository
@@ -55,12 +57,7 @@ class Record:
 
 def of(repository: Repository, name: str) -> Record:
     """The record of an experiment or a revision; PipelineError if it is none or has no results."""
-    commit = repository.resolve(name)
-    if not commit:
-        raise PipelineError(f"{name} is neither a revision nor an experiment's name")
-    snapshot = snapshots.for_run(snapshots.load(lambda path: repository.read(commit, path)))
-    if snapshot.problem:
-        raise PipelineError(f"{name} has no results: {snapshot.problem}")
+    commit, snapshot = origins.with_results(repository, name)
     held = {path: repository.read(commit, path) or b"" for path in (EVALUATION, HISTORY, LOCK)}
     based = {exp.commit: exp.baseline for exp in repository.experiments()}
     trained = environment.recorded(repository.folder, snapshot.outputs[MODEL], snapshot.params)
@@ -174,7 +171,7 @@ def _plain(value: object) -> str:
 
 
 def _number(value: float, error: float) -> str:
-    return f"{value:.2f} ± {error:.2f}".replace("-", "\N{MINUS SIGN}")
+    return minus(f"{value:.2f} ± {error:.2f}")
 
 
 def _recipe(record: Record) -> dict[str, Any]:

@@ -48,9 +48,7 @@ def reproduce(root: Path, revision: str, folder: Path | None = None) -> Rerun:
     environment cannot be made, or the pipeline fails.
     """
     with Repository(root) as repository:
-        commit = repository.resolve(revision)
-        if not commit:
-            raise PipelineError(f"{revision} is neither a revision nor an experiment's name")
+        commit = repository.named(revision)
         committed = snapshots.load(lambda path: repository.read(commit, path))
         if committed.problem:
             problem = committed.problem

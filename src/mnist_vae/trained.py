@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.experiments import outputs
+from mnist_vae.experiments import origins, outputs
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.repository import Repository
 from mnist_vae.experiments.snapshot import DATA, MODEL
@@ -62,12 +62,7 @@ def find(folder: Path, name: str | None, params: Mapping[str, Any]) -> Trained:
     if name == CHAMPION:
         return _champion(folder, params)
     with Repository(folder) as repository:
-        commit = repository.resolve(name)
-        if not commit:
-            raise PipelineError(f"{name} is neither a revision nor an experiment's name")
-        held = snapshots.for_run(snapshots.load(lambda path: repository.read(commit, path)))
-    if held.problem:
-        raise PipelineError(f"{name} has no results: {held.problem}")
+        _, held = origins.with_results(repository, name)
     return Trained(name, folder, held.protocol, held.outputs)
 
 

@@ -38,6 +38,18 @@ def discover(repository: Repository) -> Iterator[tuple[str, Snapshot]]:
     yield from index.read(repository, _commits(repository))
 
 
+def with_results(repository: Repository, name: str) -> tuple[str, Snapshot]:
+    """The commit of an experiment or a revision, and what it holds.
+
+    Raises PipelineError if there is no such thing, or it has no results.
+    """
+    commit = repository.named(name)
+    found = snapshots.for_run(snapshots.load(lambda path: repository.read(commit, path)))
+    if found.problem:
+        raise PipelineError(f"{name} has no results: {found.problem}")
+    return commit, found
+
+
 def of(
     repository: Repository, snapshot: Snapshot, commits: Sequence[str], current: bool
 ) -> list[Origin]:

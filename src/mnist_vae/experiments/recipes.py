@@ -12,11 +12,8 @@ from safetensors.numpy import load as load_arrays
 from mnist_vae import history
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import origins, outputs
-from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.repository import Repository
-from mnist_vae.experiments.snapshot import DATA, EVALUATION, HISTORY, SEEDS, Snapshot
-
-ARRAYS = "results/evaluation.safetensors"
+from mnist_vae.experiments.snapshot import ARRAYS, DATA, EVALUATION, HISTORY, SEEDS, Snapshot
 
 
 @dataclass(frozen=True)
@@ -99,21 +96,10 @@ def find_each(repository: Repository, names: Sequence[str]) -> list[Recipe]:
 
     Raises PipelineError if there is no such thing, or it has no results.
     """
-    wanted = [(name, *_named(repository, name)) for name in names]
+    wanted = [(name, *origins.with_results(repository, name)) for name in names]
     held = list(origins.discover(repository))
     labels = {exp.commit: exp.name for exp in repository.experiments()}
     return [_recipe(repository, name, [(at, like), *held], labels) for name, at, like in wanted]
-
-
-def _named(repository: Repository, name: str) -> tuple[str, Snapshot]:
-    """The commit of an experiment or a revision, and what it holds."""
-    commit = repository.resolve(name)
-    if not commit:
-        raise PipelineError(f"{name} is neither a revision nor an experiment's name")
-    found = snapshots.for_run(snapshots.load(lambda path: repository.read(commit, path)))
-    if found.problem:
-        raise PipelineError(f"{name} has no results: {found.problem}")
-    return commit, found
 
 
 def _recipe(

@@ -115,6 +115,13 @@ class Repository:
             )
         return commits.pop() if commits else self.commit(name)
 
+    def named(self, name: str) -> str:
+        """As `resolve`; PipelineError if there is none."""
+        commit = self.resolve(name)
+        if not commit:
+            raise PipelineError(f"{name} is neither a revision nor an experiment's name")
+        return commit
+
     def commit(self, revision: str) -> str:
         """The full hash of a revision's commit; empty if there is none."""
         return self.git("rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}")

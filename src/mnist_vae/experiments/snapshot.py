@@ -26,6 +26,7 @@ DATA = {split: f"data/processed/{split}.safetensors" for split in ("train", "val
 MODEL = "models/vae.safetensors"
 HISTORY = "metrics/history.csv"
 EVALUATION = "metrics/evaluation.json"
+ARRAYS = "results/evaluation.safetensors"
 SHOWN = (*DATA.values(), MODEL, HISTORY, EVALUATION)  # what every run shows of the outputs ...
 SEEDS = ("seed", "split_seed", "binarization_seed", "evaluation_seed", "picture_seed")
 NAMED = ("dataset", "likelihood", "epochs", "device", "threads")  # ... and of the parameters

@@ -70,7 +70,7 @@ def run(search: Search, wanted: int, tell: Callable[[str], None]) -> None:
             if ours.folder.exists():
                 _bring_home(search, ours.folder)  # what a killed search could not
             if len(search.trials()) < wanted:
-                _reset(search, ours.folder)
+                _reset(search)
                 _outputs(search, ours.folder)
             while len(found := search.trials()) < wanted:
                 proposal = study.propose(search.space, found, search.metric, search.method)
@@ -79,7 +79,7 @@ def run(search: Search, wanted: int, tell: Callable[[str], None]) -> None:
                     return
                 name = search.space.experiment(proposal.values)
                 tell(f"trial {len(found) + 1} of {wanted}: {name}")
-                _reset(search, ours.folder)
+                _reset(search)
                 tell(f"  {_one(search, proposal, name, ours, tell)}")
     except Stopped as stopped:
         raise PipelineError(f"stopped {stopped}; the same command goes on from here") from None
@@ -148,7 +148,7 @@ def _folder(search: Search) -> Path:
         return search.root / PLACE / repository.prefix
 
 
-def _reset(search: Search, folder: Path) -> None:
+def _reset(search: Search) -> None:
     """The clone at the commit, without experiments; it is made if there is none."""
     with Repository(search.root) as repository:
         top = repository.git("rev-parse", "--show-toplevel")
