@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mnist_vae import diagram, figure, history, plots
+from mnist_vae import diagram, evaluated, figure, history, latent, plots
 from mnist_vae.files import write_text
 from mnist_vae.inputs import Inputs
 
@@ -14,13 +14,12 @@ FOLDER = Path("plots")
 
 def main(inputs: Inputs) -> None:
     settings = inputs.load(plots.PlotParams)
-    arrays = plots.read_evaluation(ARRAYS)
+    arrays, look = evaluated.read(ARRAYS)
     epochs = history.read(HISTORY)
     network = diagram.read(MODEL)
-    classes = plots.read_classes(ARRAYS)
-    figures = plots.draw(epochs, arrays, classes, network.continuous) | diagram.draw(network)
-    table = plots.unit_table(arrays["kl_per_unit"], arrays["active"])
-    caption = plots.caption(arrays)
+    figures = plots.draw(epochs, arrays, look.classes, network.continuous) | diagram.draw(network)
+    table = latent.unit_table(arrays["kl_per_unit"], arrays["active"])
+    caption = evaluated.caption(arrays)
     inputs.check()
     for name, drawn in figures.items():
         figure.save(figure.captioned(drawn, caption), FOLDER / f"{name}.png", settings.plot_dpi)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mnist_vae import comparison, errors, evidence, show
 from mnist_vae.arguments import EXITS, adder, for_programs, png, say
 from mnist_vae.experiments.repository import root
+from mnist_vae.experiments.snapshot import PROTOCOLS
 from mnist_vae.search import commands as search
 from mnist_vae.sweep import commands as sweep
 
@@ -114,9 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         "--protocol greyscale",
     )
     plane.add_argument("names", nargs="*", help="experiments or revisions; else all experiments")
-    plane.add_argument(
-        "--protocol", choices=("greyscale", "binarized", "continuous_bernoulli"), required=True
-    )
+    plane.add_argument("--protocol", choices=PROTOCOLS, required=True)
     plane.add_argument("--output", type=png, default=Path("rate_distortion.png"))
     for_programs(plane)
     evidence.add(command)

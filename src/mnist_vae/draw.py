@@ -1,4 +1,4 @@
-"""What a trained model makes: digits of the prior, of a place, between two images, of an image."""
+"""What a trained model makes: images of the prior, of a place, between two images, of one."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,9 @@ from torch import Tensor
 
 from mnist_vae import dataset, evaluation, runtime, tiles
 from mnist_vae.errors import PipelineError
-from mnist_vae.figure import WIDTH, styled
+from mnist_vae.evaluated import as_shown
+from mnist_vae.figure import WIDTH, shortened, styled
+from mnist_vae.images import DIGITS, Look
 from mnist_vae.model import VAE
 from mnist_vae.pixels import BERNOULLI
 
@@ -19,17 +21,17 @@ COORDINATES = 6  # that a title has room for
 
 
 @torch.no_grad()
-def sample(model: VAE, count: int, seed: int) -> Figure:
-    """Digits decoded from `count` draws of the prior; the first are those of the plots stage."""
+def sample(model: VAE, count: int, seed: int, look: Look = DIGITS) -> Figure:
+    """Images decoded from `count` draws of the prior; the first are those of the plots stage."""
     draws = runtime.generator(seed, "prior")
     z = torch.randn((count, model.params.latent_dim), generator=draws)
     shown = tiles.PROBABILITIES if model.pixels is BERNOULLI else tiles.MEANS
-    return tiles.prior_samples(model.means(z).numpy(), shown)
+    return tiles.prior_samples(as_shown(model.means(z).numpy(), look), shown)
 
 
 @torch.no_grad()
-def decode(model: VAE, z: Sequence[float]) -> Figure:
-    """The digit at latent coordinates z (L,); PipelineError if they are not as many as units."""
+def decode(model: VAE, z: Sequence[float], look: Look = DIGITS) -> Figure:
+    """The image at latent coordinates z (L,); PipelineError if they are not as many as units."""
     units = model.params.latent_dim
     if len(z) != units:
         raise PipelineError(
@@ -38,15 +40,20 @@ def decode(model: VAE, z: Sequence[float]) -> Figure:
     if not np.isfinite(z).all():
         raise PipelineError(f"a latent coordinate is not finite: {z}")
     place = f"({', '.join(f'{value:g}' for value in z)})" if units <= COORDINATES else "as given"
-    return strip(model.means(torch.tensor([z])).numpy(), [""], f"Decoded at $z$ = {place}")
+    image = as_shown(model.means(torch.tensor([z])).numpy(), look)
+    return strip(image, [""], f"Decoded at $z$ = {place}")
 
 
 def choose(
-    count: int, labels: np.ndarray | None, classes: Sequence[int] | None, seed: int
+    count: int,
+    labels: np.ndarray | None,
+    classes: Sequence[str] | None,
+    seed: int,
+    look: Look = DIGITS,
 ) -> tuple[int, int]:
     """Two of `count` images with these labels (N,), by chance: one of each class, or any two.
 
-    Raises PipelineError if there is no image of a class.
+    Raises PipelineError if there is no such class, or no image of it.
     """
     draws = runtime.generator(seed, "interpolate")
     order = torch.randperm(count, generator=draws).numpy()
@@ -56,7 +63,10 @@ def choose(
         raise PipelineError("the images have no classes; name two test images instead")
     found = []
     for wanted in classes:
-        of_class = [int(index) for index in order if labels[index] == wanted and index not in found]
+        if wanted not in look.classes:
+            raise PipelineError(f"there is no class {wanted}, but {', '.join(look.classes)}")
+        kind = look.classes.index(wanted)
+        of_class = [int(index) for index in order if labels[index] == kind and index not in found]
         if not of_class:
             raise PipelineError(f"the test set has no image of class {wanted}")
         found.append(of_class[0])
@@ -64,14 +74,18 @@ def choose(
 
 
 @torch.no_grad()
-def interpolate(model: VAE, ends: Tensor, steps: int, names: tuple[str, str]) -> Figure:
-    """Digits decoded at equal steps from one latent mean to another: ends (2, 784)."""
+def interpolate(
+    model: VAE, ends: Tensor, steps: int, names: tuple[str, str], look: Look = DIGITS
+) -> Figure:
+    """Images decoded at equal steps from one latent mean to another: ends (2, 784)."""
     first, last = model.encode(ends)[0]
     ways = torch.linspace(0, 1, steps)
     decoded = model.means(torch.lerp(first, last, ways[:, None]))
-    images = torch.cat([ends[:1], decoded, ends[1:]]).numpy()
+    images = as_shown(torch.cat([ends[:1], decoded, ends[1:]]).numpy(), look)
     captions = ["image", *(f"{way:.2f}" for way in ways.tolist()), "image"]
-    return strip(images, captions, f"From {names[0]} to {names[1]}, in a line between latent means")
+    first_name, last_name = (shortened(name, 40) for name in names)
+    title = f"From {first_name} to {last_name}, in a line between latent means"
+    return strip(images, captions, title)
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,14 @@ class Encoded:
 
 
 @torch.no_grad()
-def encode(model: VAE, intensities: Tensor, likelihood: str, samples: int, seed: int) -> Encoded:
+def encode(
+    model: VAE,
+    intensities: Tensor,
+    likelihood: str,
+    samples: int,
+    seed: int,
+    look: Look = DIGITS,
+) -> Encoded:
     """What the model makes of one image, intensities (784,) in [0, 1], and a picture of both.
 
     samples: draws from q(z|x) for the distortion. Under the binarized protocol the image is drawn
@@ -101,7 +122,7 @@ def encode(model: VAE, intensities: Tensor, likelihood: str, samples: int, seed:
     distortion = evaluation.distortion(model, x, posterior, samples, seed).item()
     rate = posterior.kl_per_unit.sum(dtype=torch.float64).item()
     elbo = -(rate + distortion)
-    images = torch.cat([x, model(x)]).numpy()
+    images = as_shown(torch.cat([x, model(x)]).numpy(), look)
     return Encoded(
         posterior.mean[0].numpy(),
         torch.exp(0.5 * posterior.log_variance[0]).numpy(),

@@ -187,7 +187,7 @@ def _plain(found: Sequence["Recipe"], two: "Paired | None") -> dict[str, object]
 def _draw(
     repository: Repository, found: Sequence["Recipe"], two: "Paired | None", path: Path
 ) -> None:
-    from mnist_vae import difference, figure, images, params, plots
+    from mnist_vae import difference, evaluated, figure, images, params, plots
     from mnist_vae.arrays import read_arrays
 
     if two is None:
@@ -198,7 +198,7 @@ def _draw(
         raise PipelineError(f"{DATA['test']} is not in the DVC cache: `dvc pull {DATA['test']}`")
     arrays, metadata = read_arrays(data)
     look = images.look(metadata)
-    shown = plots.as_shown(arrays["images"] / 255, look)
+    shown = evaluated.as_shown(arrays["images"] / 255, look)
     names = found[0].name, found[1].name
     drawn = difference.draw(two.per_image, two.labels, shown, names, look.classes)
     figure.save(drawn, path, params.load(plots.PlotParams).plot_dpi)

@@ -13,11 +13,12 @@ from mnist_vae.errors import PipelineError
 CHUNK = 4096  # characters that kitty takes at a time
 
 
-def read(path: Path, side: int, inverted: bool) -> tuple[np.ndarray, list[str]]:
+def read(path: Path, side: int, inverted: bool, ink: bool = True) -> tuple[np.ndarray, list[str]]:
     """The intensities (side * side,), uint8, and a line for each thing that was changed.
 
-    inverted: dark ink on a light ground, where MNIST has light ink on a dark one. What is
-    transparent becomes ground. Raises PipelineError for what is no picture of 8 bits a channel.
+    inverted: dark ink on a light ground, where MNIST has light ink on a dark one. ink: are the
+    model's own images so, mostly dark? What is transparent becomes ground. Raises PipelineError
+    for what is no picture of 8 bits a channel.
     """
     if not path.is_file():
         raise PipelineError(f"there is no file {path}")
@@ -41,7 +42,7 @@ def read(path: Path, side: int, inverted: bool) -> tuple[np.ndarray, list[str]]:
         image = image.resize((side, side), Image.Resampling.LANCZOS)
     pixels = np.asarray(image, np.uint8).reshape(-1)
     pixels = 255 - pixels if inverted else pixels.copy()
-    if pixels.mean() > 127:
+    if ink and pixels.mean() > 127:
         other = "without" if inverted else "with"
         notes.append(f"most of {path.name} is light, where MNIST is dark: {other} --invert?")
     return pixels, notes

@@ -22,6 +22,7 @@ from mnist_vae.experiments.repository import Repository
 from mnist_vae.experiments.snapshot import EVALUATION, HISTORY, MODEL, SEEDS
 from mnist_vae.files import write_json, write_text
 from mnist_vae.tracking import environment
+from mnist_vae.tracking.environment import SECONDS
 
 FOLDER = Path("records")
 LABELS = FOLDER / "rows.yaml"  # row -> what stands in its first column
@@ -35,7 +36,7 @@ LOCK = "requirements.lock"
 class Record:
     """One experiment. commit: on which it was run, or that holds it.
 
-    cpu: that trained it, if the clone that wrote this knew.
+    cpu, train_seconds: what trained it and for how long, if the clone that wrote this knew.
     """
 
     commit: str
@@ -45,6 +46,7 @@ class Record:
     outputs: dict[str, str]
     requirements: str
     cpu: str
+    train_seconds: int | None
 
     @property
     def seeds(self) -> tuple[object, ...]:
@@ -69,6 +71,7 @@ def of(repository: Repository, name: str) -> Record:
         outputs=snapshot.outputs,
         requirements=hashlib.sha256(held[LOCK]).hexdigest(),
         cpu=trained.get("env.cpu_model", ""),
+        train_seconds=int(trained[SECONDS]) if SECONDS in trained else None,
     )
 
 

@@ -21,6 +21,7 @@ from mnist_vae.experiments.compare import Verdict
 from mnist_vae.experiments.repository import Repository
 from mnist_vae.experiments.snapshot import Snapshot
 from mnist_vae.programs import OURS, run, settings
+from mnist_vae.tracking.environment import SECONDS
 
 RAW = Path("data/raw")
 LOCK = "requirements.lock"
@@ -93,8 +94,9 @@ def _bring_images(repository: Repository, commit: str, path: str, clone: Path) -
 
 
 def explain(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """What differs between the environments of two trainings, as their env.* say."""
-    names = sorted(name for name in before.keys() & now.keys() if name.startswith("env."))
+    """What differs between the environments of two trainings, as their env.* say; not how long."""
+    common = before.keys() & now.keys() - {SECONDS}
+    names = sorted(name for name in common if name.startswith("env."))
     return [f"{n}: {before[n]} before, {now[n]} now" for n in names if before[n] != now[n]]
 
 

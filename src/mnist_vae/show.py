@@ -6,10 +6,11 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_vae import arithmetic, params, trained
+from mnist_vae import arithmetic, images, params, trained
 from mnist_vae.arguments import Add, png
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments.repository import root
+from mnist_vae.images import Look
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from mnist_vae.model import VAE
     from mnist_vae.trained import Trained
 
-MOST = 400  # digits in one picture
+MOST = 400  # images in one picture
 STEPS = 20  # ... and between two images
 
 
@@ -26,33 +27,39 @@ def add(command: Add) -> None:
     sample = command(
         "sample",
         _sample,
-        "digits decoded from draws of the prior",
+        "images decoded from draws of the prior",
         "-n 40 --of latent_dim-16",
     )
-    sample.add_argument("-n", type=int, default=100, help="how many digits; else 100")
-    decode = command("decode", _decode, "the digit at a place of the latent space", "0.3 -1.2")
+    sample.add_argument("-n", type=int, default=100, help="how many images; else 100")
+    decode = command("decode", _decode, "the image at a place of the latent space", "0.3 -1.2")
     decode.add_argument("z", nargs="+", type=float, help="a coordinate for each latent unit")
     interpolate = command(
         "interpolate",
         _interpolate,
-        "digits on the way from one test image to another, through the latent space",
+        "images on the way from one test image to another, through the latent space",
         "--classes 4 9",
     )
     interpolate.add_argument(
         "images", nargs="*", type=int, help="two test images by index, from 0; else two by chance"
     )
     interpolate.add_argument(
-        "--classes", nargs=2, type=int, metavar="CLASS", help="an image of each, by chance"
+        "--classes", nargs=2, metavar="CLASS", help="an image of each, by chance"
     )
-    interpolate.add_argument("-n", type=int, default=10, help="how many digits; else 10")
+    interpolate.add_argument("-n", type=int, default=10, help="how many images; else 10")
     encode = command(
         "encode",
         _encode,
         "a picture's latent means and standard deviations, its ELBO and its reconstruction",
         "digit.png --invert",
     )
-    encode.add_argument("file", type=_path, help="a picture, light ink on a dark ground")
-    encode.add_argument("--invert", action="store_true", help="it is dark ink on a light ground")
+    encode.add_argument(
+        "file",
+        type=_path,
+        help="a picture like those that the model knows; of digits, light on dark",
+    )
+    encode.add_argument(
+        "--invert", action="store_true", help="turn dark into light and light into dark first"
+    )
     for added in (sample, decode, interpolate, encode):
         name = added.prog.split()[-1]
         added.add_argument(
@@ -69,17 +76,17 @@ def _path(name: str) -> Path:
 
 def _sample(arguments: argparse.Namespace) -> None:
     _check("-n", arguments.n, 1, MOST)
-    _, model = _load(arguments)
+    found, model = _load(arguments)
     from mnist_vae import draw
 
-    _save(draw.sample(model, arguments.n, arguments.seed), arguments.output)
+    _save(draw.sample(model, arguments.n, arguments.seed, _look(found)), arguments.output)
 
 
 def _decode(arguments: argparse.Namespace) -> None:
-    _, model = _load(arguments)
+    found, model = _load(arguments)
     from mnist_vae import draw
 
-    _save(draw.decode(model, arguments.z), arguments.output)
+    _save(draw.decode(model, arguments.z, _look(found)), arguments.output)
 
 
 def _interpolate(arguments: argparse.Namespace) -> None:
@@ -92,19 +99,22 @@ def _interpolate(arguments: argparse.Namespace) -> None:
     from mnist_vae import draw
     from mnist_vae.arrays import read_arrays
 
-    arrays, _ = read_arrays(found.test_set)
+    arrays, metadata = read_arrays(found.test_set)
+    look = images.look(metadata)
     labels, count = arrays.get("labels"), len(arrays["images"])
     for index in arguments.images:
         _check("a test image's index", index, 0, count - 1)
-    pair = tuple(arguments.images) or draw.choose(count, labels, arguments.classes, arguments.seed)
+    pair = tuple(arguments.images) or draw.choose(
+        count, labels, arguments.classes, arguments.seed, look
+    )
     binarized = found.likelihood == "binarized"
     chosen = arrays["binarized"] if binarized else arrays["images"] / 255
     ends = torch.tensor(chosen[list(pair)], dtype=torch.float32)
     first, last = (
-        f"test image {index}" + ("" if labels is None else f" (class {labels[index]})")
+        f"test image {index}{'' if labels is None else f' ({look.classes[labels[index]]})'}"
         for index in pair
     )
-    _save(draw.interpolate(model, ends, arguments.n, (first, last)), arguments.output)
+    _save(draw.interpolate(model, ends, arguments.n, (first, last), look), arguments.output)
 
 
 def _encode(arguments: argparse.Namespace) -> None:
@@ -114,11 +124,12 @@ def _encode(arguments: argparse.Namespace) -> None:
     from mnist_vae import draw, png
     from mnist_vae.evaluation import EvaluationParams
 
-    pixels, notes = png.read(arguments.file, math.isqrt(model.size), arguments.invert)
+    look = _look(found)
+    pixels, notes = png.read(arguments.file, math.isqrt(model.size), arguments.invert, look.ink)
     print(*notes, sep="\n", end="\n" * bool(notes))
     samples = params.load(EvaluationParams).elbo_samples
     intensities = torch.tensor(pixels / 255, dtype=torch.float32)
-    made = draw.encode(model, intensities, found.likelihood, samples, arguments.seed)
+    made = draw.encode(model, intensities, found.likelihood, samples, arguments.seed, look)
     print("unit      mean  deviation  KL (nats)")
     for unit, row in enumerate(zip(made.mean, made.deviation, made.kl, strict=True), 1):
         print(f"{unit:4d}  {row[0]:+8.3f}  {row[1]:9.3f}  {row[2]:9.2f}")
@@ -144,6 +155,13 @@ def _load(arguments: argparse.Namespace) -> "tuple[Trained, VAE]":
     runtime.prepare(dataclasses.replace(machine, device="cpu"))
     found = trained.find(root(), arguments.of, values)
     return found, model.load(found.weights)
+
+
+def _look(found: "Trained") -> Look:
+    """How its images look: what its test set says."""
+    from mnist_vae.arrays import read_arrays
+
+    return images.look(read_arrays(found.test_set)[1])
 
 
 def _save(drawn: "Figure", path: Path) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from mnist_vae import (
     diagram,
+    evaluated,
     evaluation,
     figure,
     files,
@@ -104,10 +105,10 @@ def run(raw: Path, folder: Path, kind: str, pictures: bool) -> None:
     write_arrays(folder / "evaluation.safetensors", arrays)
     if not pictures or kind != "mlp":
         return
-    arrays = plots.read_evaluation(folder / "evaluation.safetensors")
+    arrays, _ = evaluated.read(folder / "evaluation.safetensors")
     drawn = plots.draw(history.read(folder / "history.csv"), arrays)
     drawn |= diagram.draw(diagram.read(folder / "vae.safetensors"))
-    caption = plots.caption(arrays)
+    caption = evaluated.caption(arrays)
     for name, picture in drawn.items():
         figure.save(figure.captioned(picture, caption), folder / f"{name}.png", 50)
 

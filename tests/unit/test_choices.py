@@ -8,8 +8,10 @@ import torch
 
 from mnist_vae import diagram, model, params, pixels
 from mnist_vae.download import FILES, OWN
+from mnist_vae.experiments.snapshot import PROTOCOLS
 from mnist_vae.model import VAE, ModelParams
 from mnist_vae.sources import sources
+from mnist_vae.tracking import view
 from tests.support.checkout import RULES
 from tests.support.drawing import render
 from tests.support.mirrors import LIMITS
@@ -89,3 +91,9 @@ def test_every_dataset_has_its_files_and_a_mirror(dataset: str) -> None:
     assert len({file.name for file in FILES[dataset]}) == 4
     names = [source.name for source in sources(dataset, "", LIMITS)]
     assert any(name.startswith(("http://", "https://")) for name in names), names
+
+
+def test_every_likelihood_is_a_protocol_of_commands_and_views() -> None:
+    assert [*PROTOCOLS] == ENUMS["likelihood"]
+    shown = view.text()
+    assert all(f"{protocol}/validation_elbo" in shown for protocol in PROTOCOLS)

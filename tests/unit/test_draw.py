@@ -12,6 +12,7 @@ from PIL import Image
 
 from mnist_vae import __main__, draw, evaluation, model, png
 from mnist_vae.errors import PipelineError
+from mnist_vae.images import Look
 from mnist_vae.model import VAE, ModelParams
 from tests.support.drawing import render
 
@@ -72,14 +73,37 @@ def test_an_interpolation_begins_and_ends_at_the_reconstructions(steps: int) -> 
 
 def test_images_are_chosen_by_class_and_seed() -> None:
     for seed in range(5):
-        first, last = draw.choose(len(LABELS), LABELS, [3, 1], seed)
+        first, last = draw.choose(len(LABELS), LABELS, ["3", "1"], seed)
         assert (LABELS[first], LABELS[last]) == (3, 1)
-        assert draw.choose(len(LABELS), LABELS, [3, 1], seed) == (first, last)
-        assert len(set(draw.choose(len(LABELS), LABELS, [2, 2], seed))) == 2
+        assert draw.choose(len(LABELS), LABELS, ["3", "1"], seed) == (first, last)
+        assert len(set(draw.choose(len(LABELS), LABELS, ["2", "2"], seed))) == 2
         assert len(set(draw.choose(len(LABELS), LABELS, None, seed))) == 2
     assert len({draw.choose(len(LABELS), LABELS, None, seed) for seed in range(5)}) > 1
     with pytest.raises(PipelineError, match="no image of class 7"):
-        draw.choose(len(LABELS), LABELS, [3, 7], 0)
+        draw.choose(len(LABELS), LABELS, ["3", "7"], 0)
+    animals = Look(("ant", "bee", "cat", "dog", "eel"), ink=False)
+    first, last = draw.choose(len(LABELS), LABELS, ["eel", "ant"], 0, animals)
+    assert (LABELS[first], LABELS[last]) == (4, 0)
+    with pytest.raises(PipelineError, match="there is no class elk, but ant, bee, cat, dog, eel"):
+        draw.choose(len(LABELS), LABELS, ["elk", "ant"], 0, animals)
+
+
+@torch.no_grad()
+def test_images_of_which_1_is_light_are_drawn_light() -> None:
+    vae, photographs = network(), Look((), ink=False)
+    drawn = draw.decode(vae, [0.3, -1.2], photographs)
+    image = np.asarray(drawn.axes[0].images[0].get_array())  # 1 is black here
+    expected = 1 - torch.sigmoid(vae.decode(torch.tensor([0.3, -1.2]))).view(28, 28)
+    np.testing.assert_allclose(image[:28, :28], expected, atol=1e-6)
+    for other in (
+        draw.sample(vae, 3, 0, photographs),
+        draw.interpolate(vae, torch.zeros(2, 784), 2, ("one", "other"), photographs),
+        draw.encode(vae, torch.zeros(784), "greyscale", 1, 0, photographs).figure,
+    ):
+        render(other)
+        assert np.asarray(other.axes[0].images[0].get_array()).shape[0] % 29 == 0  # a line between
+    ends = draw.interpolate(vae, torch.zeros(2, 784), 2, ("one", "other"), photographs)
+    assert np.asarray(ends.axes[0].images[0].get_array())[:28, :28].min() == 1  # black stays black
 
 
 @torch.no_grad()
@@ -114,6 +138,7 @@ def test_a_grey_picture_of_the_size_is_taken_as_it_is(tmp_path: Path) -> None:
     pixels, (note,) = png.read(tmp_path / "a.png", 28, inverted=True)
     np.testing.assert_array_equal(pixels, 255 - values.reshape(-1))
     assert "without --invert?" in note
+    assert png.read(tmp_path / "a.png", 28, inverted=True, ink=False)[1] == []
 
 
 def test_what_is_changed_in_a_picture_is_said(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_vae import diagram, figure, model, plots
+from mnist_vae import diagram, evaluated, figure, latent, model, plots
 from mnist_vae.arrays import write_arrays
 from mnist_vae.errors import PipelineError
 from mnist_vae.history import COLUMNS, read
@@ -74,7 +74,7 @@ def test_every_latent_size_has_every_figure(latent_dim: int, tmp_path: Path) -> 
     drawn = plots.draw(read(folder / stage.HISTORY), arrays(latent_dim))
     diagrams = diagram.draw(diagram.read(folder / stage.MODEL))
     assert {*drawn, *diagrams} == {Path(picture).stem for picture in PICTURES}
-    caption = plots.caption(arrays(latent_dim))
+    caption = evaluated.caption(arrays(latent_dim))
     for name, each in (drawn | diagrams).items():
         assert render(figure.captioned(each, caption)).std() > 1, name
 
@@ -119,7 +119,7 @@ def test_training_curves_are_the_tables_columns(tmp_path: Path) -> None:
 def test_the_latent_plot_names_what_it_shows() -> None:
     for latent_dim, label in ((1, "$z_{1}$"), (2, "$z_{1}$"), (3, "principal component 1")):
         values = arrays(latent_dim)
-        drawn = plots.latent(values["latent_mean"], values["labels"])
+        drawn = latent.latent(values["latent_mean"], values["labels"])
         assert drawn.axes[0].get_xlabel().startswith(label)
         assert title(drawn).startswith("Latent means of 60 test images, by class")
 
@@ -128,8 +128,8 @@ def test_principal_components_find_the_long_axes_whatever_the_rotation() -> None
     rng = np.random.default_rng(0)
     spread = rng.standard_normal((500, 4)) * [5, 2, 0.1, 0.1]
     rotation, _ = np.linalg.qr(rng.standard_normal((4, 4)))
-    plain, share = plots.principal_components(spread)
-    turned, turned_share = plots.principal_components(spread @ rotation.T)
+    plain, share = latent.principal_components(spread)
+    turned, turned_share = latent.principal_components(spread @ rotation.T)
     np.testing.assert_allclose(np.abs(turned), np.abs(plain), atol=1e-9)
     np.testing.assert_allclose(turned_share, share)
     variances = (spread - spread.mean(0)).var(0)
@@ -139,7 +139,7 @@ def test_principal_components_find_the_long_axes_whatever_the_rotation() -> None
 @pytest.mark.parametrize("seed", range(5))
 def test_principal_components_have_a_fixed_sign(seed: int) -> None:
     spread = np.random.default_rng(seed).standard_normal((50, 3)) * [2, 5, 1]
-    points, _ = plots.principal_components(spread)
+    points, _ = latent.principal_components(spread)
     directions, *_ = np.linalg.lstsq(spread - spread.mean(0), points, rcond=None)
     assert directions[[1, 0], [0, 1]].min() > 0.8
 
@@ -148,14 +148,14 @@ def test_principal_components_have_a_fixed_sign(seed: int) -> None:
 def test_units_are_sorted_by_kl_in_chart_and_table(kl: list[float]) -> None:
     values = np.array(kl)
     active = values > 0.01
-    rows = [line.split(",") for line in plots.unit_table(values, active).splitlines()[1:]]
+    rows = [line.split(",") for line in latent.unit_table(values, active).splitlines()[1:]]
     heights = [float(row[1]) for row in rows]
     assert heights == sorted(heights, reverse=True)
     for unit, height, mark in rows:
         assert float(height) == pytest.approx(kl[int(unit) - 1])
         assert bool(int(mark)) == active[int(unit) - 1]
     assert sorted(int(row[0]) for row in rows) == list(range(1, len(kl) + 1))
-    axes = plots.latent_units(values, active).axes[0]
+    axes = latent.latent_units(values, active).axes[0]
     bars = sorted((bar.get_x(), bar.get_height()) for bar in axes.patches)  # type: ignore[attr-defined]
     assert [height for _, height in bars] == pytest.approx(heights)
     assert [tick.get_text() for tick in axes.get_xticklabels()] == [f"$z_{{{r[0]}}}$" for r in rows]
@@ -188,7 +188,7 @@ def test_the_stage_writes_the_same_bytes_whatever_the_users_settings(
 def test_the_resolution_is_the_parameters(tmp_path: Path) -> None:
     sizes = []
     for dpi in (50, 100):
-        figure.save(plots.latent_units(np.ones(2), np.ones(2)), tmp_path / "a.png", dpi)
+        figure.save(latent.latent_units(np.ones(2), np.ones(2)), tmp_path / "a.png", dpi)
         sizes.append(int.from_bytes((tmp_path / "a.png").read_bytes()[16:20]))
     assert sizes == [400, 800]
 
@@ -203,12 +203,12 @@ def test_every_figure_says_whose_it_is() -> None:
     values = arrays(3)
     values["elbo_per_image"][:] = [-100.126, -100.13] * 30
     text = "latent_dim 3, test ELBO −100.13 nats per image"
-    assert plots.caption(values) == text
-    drawn = plots.latent_units(values["kl_per_unit"], values["active"])
+    assert evaluated.caption(values) == text
+    drawn = latent.latent_units(values["kl_per_unit"], values["active"])
     before = drawn.get_figheight()
     assert figure.captioned(drawn, text).get_suptitle() == text
     assert drawn.get_figheight() > before
-    canvas = plots.latent_units(values["kl_per_unit"], values["active"])
+    canvas = latent.latent_units(values["kl_per_unit"], values["active"])
     canvas.set_layout_engine("none")  # as diagrams have it
     assert figure.captioned(canvas, text).texts[-1].get_text() == text
     assert canvas.get_figheight() == before
@@ -219,7 +219,7 @@ def test_missing_arrays_are_named(tmp_path: Path) -> None:
     del values["manifold"], values["labels"]
     write_arrays(tmp_path / "e", values)
     with pytest.raises(PipelineError, match="holds no labels, manifold; run `dvc repro evaluate`"):
-        plots.read_evaluation(tmp_path / "e")
+        evaluated.read(tmp_path / "e")
 
 
 def test_arrays_that_are_not_finite_are_named(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_arrays_that_are_not_finite_are_named(tmp_path: Path) -> None:
     values["latent_mean"][0, 0] = np.nan
     write_arrays(tmp_path / "e", values)
     with pytest.raises(PipelineError, match="latent_mean not finite"):
-        plots.read_evaluation(tmp_path / "e")
+        evaluated.read(tmp_path / "e")
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 3])
@@ -253,19 +253,19 @@ def test_images_of_which_1_is_light_look_so(tmp_path: Path) -> None:
     del values["labels"]
     for look in (Look((), ink=False), Look((), ink=True)):
         write_arrays(tmp_path / "arrays", values, metadata(look))
-        shown = plots.read_evaluation(tmp_path / "arrays")
-        for name in values.keys() - set(plots.OF_IMAGES):
+        shown, read_look = evaluated.read(tmp_path / "arrays")
+        for name in values.keys() - set(evaluated.OF_IMAGES):
             np.testing.assert_array_equal(shown[name], values[name])
-        for name in plots.OF_IMAGES:
+        for name in evaluated.OF_IMAGES:
             framed = shown[name].reshape(-1, 29, 29)  # with a white line between two
             stored = values[name].reshape(-1, 28, 28)
             inside = stored if look.ink else 1 - stored
             np.testing.assert_array_equal(framed[:, :28, :28], inside)
             assert not framed[:, 28].any() and not framed[:, :, 28].any()
-        assert plots.read_classes(tmp_path / "arrays") == ()
+        assert read_look == look
     write_arrays(tmp_path / "arrays", arrays(2))
-    digits = plots.read_evaluation(tmp_path / "arrays")
+    digits, _ = evaluated.read(tmp_path / "arrays")
     np.testing.assert_array_equal(digits["originals"], arrays(2)["originals"])
     write_arrays(tmp_path / "arrays", values, metadata(Look(("a", "b"), ink=True)))
     with pytest.raises(PipelineError, match="holds no labels"):
-        plots.read_evaluation(tmp_path / "arrays")
+        evaluated.read(tmp_path / "arrays")

@@ -39,7 +39,9 @@ PAGE = "before\n<!-- records: two, three -->\nold\n<!-- records: end -->\nafter\
 def record(elbo: float = -136.781, **changes: object) -> Record:
     values = DEFAULTS | changes
     metrics = {str(values["likelihood"]): METRICS | {"test_elbo": elbo}}
-    return Record("c" * 40, values, metrics, {"epoch": 30.0}, {"models/vae": "m"}, "lock", "a CPU")
+    return Record(
+        "c" * 40, values, metrics, {"epoch": 30.0}, {"models/vae": "m"}, "lock", "a CPU", 200
+    )
 
 
 @pytest.fixture
@@ -129,3 +131,4 @@ def test_a_record_of_an_unknown_field_is_damaged(folder: Path) -> None:
     with pytest.raises(PipelineError, match="damaged"):
         records.read(folder, "two")
     assert replace(record(), cpu="") != record()
+    assert replace(record(), train_seconds=None) != record()

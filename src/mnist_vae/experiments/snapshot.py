@@ -29,6 +29,7 @@ EVALUATION = "metrics/evaluation.json"
 ARRAYS = "results/evaluation.safetensors"
 SHOWN = (*DATA.values(), MODEL, HISTORY, EVALUATION)  # what every run shows of the outputs ...
 SEEDS = ("seed", "split_seed", "binarization_seed", "evaluation_seed", "picture_seed")
+PROTOCOLS = ("greyscale", "binarized", "continuous_bernoulli")  # figures of two are not compared
 NAMED = ("dataset", "likelihood", "epochs", "device", "threads")  # ... and of the parameters
 
 

@@ -14,10 +14,10 @@ parameters, code and results, once, under however many names it stands in Git. D
 saved view *Curves and pictures*, whose address `vae ui` prints, has both side by side. To see
 recipes over their seeds, group by the tag `dvc.recipe`. In a terminal: `vae compare A B`.
 
-**Metrics** are nats per image and stand under the protocol that they were measured by, `greyscale`
-or `binarized`; figures of two protocols cannot be compared. `test_elbo` is minus the sum of
-`test_rate` and `test_distortion`, and higher is better; `..._se` is the standard error over the
-test images. `system/...` is the machine's load while it trained.
+**Metrics** are nats per image and stand under the protocol that they were measured by: `greyscale`,
+`binarized` or `continuous_bernoulli`; figures of two protocols cannot be compared. `test_elbo` is
+minus the sum of `test_rate` and `test_distortion`, and higher is better; `..._se` is the standard
+error over the test images. `system/...` is the machine's load while it trained.
 
 | tag | what it says |
 |---|---|
@@ -28,7 +28,7 @@ test images. `system/...` is the machine's load while it trained.
 | `dvc.key`, `dvc.results` | hashes of parameters and code, and of all results |
 | `dvc.md5.*` | DVC's hashes of data and model |
 | `dvc.gone` | files that neither DVC's cache nor its remotes had |
-| `env.*` | where the weights were trained |
+| `env.*` | where the weights were trained, and how long that process took (`env.train_seconds`) |
 | `reproduced`, `reproduced.*` | the verdict of `vae reproduce RUN --record` |
 
 A name, description or tag that a person writes stays, this text too.

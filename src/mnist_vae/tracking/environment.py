@@ -9,6 +9,7 @@ import hashlib
 import json
 import platform
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from typing import Any
 from mnist_vae import arithmetic
 from mnist_vae.experiments.outputs import md5
 from mnist_vae.experiments.repository import root
+
+SECONDS = "env.train_seconds"
+_BEGUN = time.monotonic()  # when training, whose first import this is, began
 
 
 def describe(device: str) -> dict[str, str]:
@@ -40,11 +44,15 @@ def describe(device: str) -> dict[str, str]:
 
 
 def record(weights: Path, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-    """Keep what `describe` gave when the training of `weights` began. Never fails."""
+    """Keep what `describe` gave when the training of `weights` began, and its seconds. Never fails.
+
+    The seconds are those of this process: fewer than the training's if a checkpoint had its start.
+    """
     try:
         from mnist_vae.files import write_json
 
-        write_json(_path(root(), md5(weights.read_bytes()), params), tags)
+        noted = dict(tags) | {SECONDS: f"{time.monotonic() - _BEGUN:.0f}"}
+        write_json(_path(root(), md5(weights.read_bytes()), params), noted)
     except Exception as error:  # whatever it is, training has succeeded
         print(f"warning: MLflow will not show the environment ({error})", file=sys.stderr)
 

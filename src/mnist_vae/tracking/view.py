@@ -7,11 +7,12 @@ chart of its own for every metric and picture that ours leave out.
 import json
 from typing import Any
 
+from mnist_vae.experiments.snapshot import PROTOCOLS
+
 KEY = "curves-and-pictures"  # in the page's address
 TAG, MARK = f"mlflow.sharedViewState.{KEY}", "dvc.wrote.view"
 NAME = "Curves and pictures"
 _CREATED = 1_767_225_600_000  # the UI wants a time, in milliseconds
-_PROTOCOLS = ("greyscale", "binarized")
 _CURVES = {"ELBO": "elbo", "Rate (KL)": "rate", "Distortion": "distortion"}
 _PICTURES = ("reconstructions", "prior_samples", "manifold", "latent", "latent_units", "training")
 _SECTION = "ours"
@@ -43,7 +44,7 @@ def _curves() -> list[dict[str, Any]]:
             "useGlobalXaxisKey": True,
             "useGlobalLineSmoothing": True,
         }
-        for protocol in _PROTOCOLS
+        for protocol in PROTOCOLS
         for title, part in _CURVES.items()
     ]
 
