@@ -11,9 +11,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from benchmarks import process, project
-from benchmarks.pipeline import plant, timed
+from benchmarks.pipeline import timed
 from benchmarks.report import Table, target
 from tests.support import remotes
+from tests.support.planted import plant
 from tests.support.sandbox import Project
 
 READ = """

@@ -32,7 +32,7 @@ def read(repository: Repository, protocol: str, names: Sequence[str]) -> list[Po
     Raises PipelineError if a name or its metrics are missing, or if there is no experiment at all.
     """
     commits = [(name, repository.resolve(name)) for name in names] or [
-        (experiment.name, experiment.commit) for experiment in repository.experiments()
+        (experiment.name, experiment.commit) for experiment in repository.experiments
     ]
     points = []
     for name, commit in commits:

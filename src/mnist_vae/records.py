@@ -61,7 +61,7 @@ def of(repository: Repository, name: str) -> Record:
     """The record of an experiment or a revision; PipelineError if it is none or has no results."""
     commit, snapshot = origins.with_results(repository, name)
     held = {path: repository.read(commit, path) or b"" for path in (EVALUATION, HISTORY, LOCK)}
-    based = {exp.commit: exp.baseline for exp in repository.experiments()}
+    based = {exp.commit: exp.baseline for exp in repository.experiments}
     trained = environment.recorded(repository.folder, snapshot.outputs[MODEL], snapshot.params)
     return Record(
         commit=based.get(commit, commit),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.support import store_view
 from tests.support.checkout import PICTURES, outputs
+from tests.support.planted import plant
 from tests.support.sandbox import Project, wait_for
 from tests.support.store_view import newest
 
@@ -146,3 +147,16 @@ def test_what_is_gone_is_told_in_one_line(copied: Project) -> None:
     assert gone[0].endswith(f" and {others} more are gone from DVC's cache and remotes")
     (run,) = store_view.runs(copied.folder).values()
     assert set(run.tags["dvc.gone"].split(", ")) == lost
+
+
+def test_what_rebuild_asks_of_git_does_not_grow_with_the_experiments(copied: Project) -> None:
+    copied.commit("results")
+    asked, trace = [], copied.folder / ".git/trace"
+    for first, last in ((0, 2), (2, 7)):
+        plant(copied, first, last)
+        copied.command("rebuild")
+        said = copied.command("rebuild", GIT_TRACE=str(trace))
+        assert said == f"{last + 1} experiments, each with its run\n"
+        asked.append(trace.read_text().count("trace: built-in: git"))
+        trace.unlink()
+    assert 0 < asked[0] == asked[1]

@@ -18,7 +18,8 @@ def test_an_experiment_with_the_baselines_values_is_of_the_baselines_sweep(tmp_p
     commit = Origin("commit", "main 1234567", "main", "1" * 40, "0" * 40, {"epochs": 3}, "repeat")
     same = Origin("experiment", "same", "main", "2" * 40, "1" * 40, {}, "repeat", "refs/exps/same")
 
-    tags = tags_of(Repository(tmp_path), CONTENT, [same, commit])
+    with Repository(tmp_path) as repository:
+        tags = tags_of(repository, CONTENT, [same, commit])
 
     assert tags["mlflow.runName"] == "epochs=3 · main 1234567"
     assert tags["dvc.exp.name"] == "same"
@@ -38,4 +39,5 @@ def test_a_user_id_without_a_name_is_the_user(
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     here = Origin("workspace", "workspace", "main", "", "0" * 40, {}, "repeat")
 
-    assert tags_of(Repository(tmp_path), CONTENT, [here])["mlflow.user"] == "uid 4711"
+    with Repository(tmp_path) as repository:
+        assert tags_of(repository, CONTENT, [here])["mlflow.user"] == "uid 4711"

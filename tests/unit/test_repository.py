@@ -1,5 +1,6 @@
 """What Git says, and that a Git which fails is not taken for one that holds nothing."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,16 +22,16 @@ def folder(tmp_path: Path) -> Path:
 def test_a_git_that_fails_is_an_error_and_not_an_empty_list(folder: Path) -> None:
     commit(folder, dvc_lock="1")
     (folder / ".git/HEAD").unlink()
-    for listing in (Repository.commits, Repository.experiments, Repository.labels):
+    for listing in ("commits", "experiments", "labels"):
         with pytest.raises(PipelineError, match=r"git .* failed in .*: fatal: not a git repo"):
-            listing(Repository(folder))
+            getattr(Repository(folder), listing)
 
 
 def test_branches_are_seen_from_one_without_a_commit(folder: Path) -> None:
-    assert Repository(folder).commits() == []
+    assert Repository(folder).commits == []
     first = commit(folder, dvc_lock="1")
     git(folder, "checkout", "--quiet", "--orphan", "new")
-    assert Repository(folder).commits() == [first]
+    assert Repository(folder).commits == [first]
 
 
 def test_what_is_missing_from_a_folder_with_a_space_is_missing(folder: Path) -> None:
@@ -62,16 +63,16 @@ def test_results_that_a_merge_did_not_take_are_still_there(folder: Path) -> None
     git(folder, "merge", "--quiet", "--ff-only", "feature")
     git(folder, "branch", "--delete", "feature")
     last = commit(folder, other="1")
-    assert {first, theirs, ours, last} <= set(Repository(folder).commits())
+    assert {first, theirs, ours, last} <= set(Repository(folder).commits)
 
 
 def test_a_commit_that_adds_only_the_parameters_counts(folder: Path) -> None:
     commit(folder, dvc_lock="1")
     second = commit(folder, params_yaml="seed: 1")
     third = commit(folder, other="1")
-    assert second in Repository(folder).commits()
+    assert second in Repository(folder).commits
     assert commit(folder, another="1") != third
-    assert third not in Repository(folder).commits()
+    assert third not in Repository(folder).commits
 
 
 def test_a_signature_is_not_read_for_what_was_asked(folder: Path) -> None:
@@ -88,3 +89,30 @@ def test_a_signature_is_not_read_for_what_was_asked(folder: Path) -> None:
     commit(folder, dvc_lock="1")
     assert "signature" in git(folder, "show", "-s", "--format=%an")
     assert Repository(folder).git("show", "-s", "--format=%an") == "Ada"
+    with Repository(folder) as repository:
+        made = repository.made(repository.commit("HEAD"))
+    assert made is not None
+    assert made.author == "Ada"
+
+
+def test_author_and_time_of_a_commit_are_those_that_git_shows(folder: Path) -> None:
+    first = commit(folder, dvc_lock="1")
+    names = {"GIT_AUTHOR_NAME": "Anna Ølgaard", "GIT_COMMITTER_NAME": "Bo", "TZ": "Asia/Tokyo"}
+    for encoding in ("UTF-8", "ISO-8859-1"):
+        git(folder, "config", "i18n.commitEncoding", encoding)
+        shown = names["GIT_AUTHOR_NAME"].encode(encoding)
+        subprocess.run(
+            ["git", "commit", "--quiet", "--allow-empty", "--message", "author 7 <x> 8"],
+            cwd=folder,
+            env=os.environ | names | {"GIT_AUTHOR_NAME": os.fsdecode(shown)},
+            check=True,
+        )
+        head = git(folder, "rev-parse", "HEAD")
+        with Repository(folder) as repository:
+            made = repository.made(head)
+            assert repository.made("0" * 40) is None
+            assert repository.read(first, "dvc.lock") == b"1"
+        assert made is not None
+        said = git(folder, "-c", "i18n.logOutputEncoding=UTF-8", "show", "-s", "--format=%an%n%ct")
+        assert [made.author, str(made.moment)] == said.splitlines()
+        assert made.author == "Anna Ølgaard"

@@ -5,6 +5,7 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from mnist_vae.errors import PipelineError
@@ -54,10 +55,10 @@ def of(
     repository: Repository, snapshot: Snapshot, commits: Sequence[str], current: bool
 ) -> list[Origin]:
     """The origins of a snapshot that stands in `commits` and, if `current`, in the workspace."""
-    held = set(commits)
-    experiments = repository.experiments()
-    found = [_experiment(repository, snapshot, exp) for exp in experiments if exp.commit in held]
-    plain = [commit for commit in repository.commits() if commit in held]
+    at, places = _places(repository)
+    experiments = sorted(exp for commit in set(commits) for exp in at.get(commit, []))
+    found = [_experiment(repository, snapshot, exp) for exp in experiments]
+    plain = sorted(places.keys() & set(commits), key=places.__getitem__)
     if current and not plain and (head := repository.commit("HEAD")):
         inputs = _inputs_at(repository, head)
         if inputs and inputs.key == snapshot.key and "DVC_EXP_NAME" not in os.environ:
@@ -67,10 +68,19 @@ def of(
     if current and (name := os.environ.get("DVC_EXP_NAME")):
         if name not in {origin.label for origin in found}:
             baseline = os.environ.get("DVC_EXP_BASELINE_REV", "")
-            found.append(_experiment(repository, snapshot, Experiment(name, "", baseline)))
+            found.append(_experiment(repository, snapshot, Experiment(baseline, name, "")))
     elif current and not found:
         found.append(_workspace(repository, snapshot))
     return found
+
+
+@lru_cache(maxsize=1)
+def _places(repository: Repository) -> tuple[dict[str, list[Experiment]], dict[str, int]]:
+    """The experiments at each commit, and each commit's place in the history."""
+    at: dict[str, list[Experiment]] = {}
+    for exp in repository.experiments:
+        at.setdefault(exp.commit, []).append(exp)
+    return at, {commit: place for place, commit in enumerate(repository.commits)}
 
 
 def holding(repository: Repository, snapshot: Snapshot) -> list[str]:
@@ -80,8 +90,8 @@ def holding(repository: Repository, snapshot: Snapshot) -> list[str]:
 
 def _commits(repository: Repository) -> list[str]:
     """Every commit that can hold results, the newest of branches first, then experiments."""
-    experiments = [exp.commit for exp in repository.experiments()]
-    return list(dict.fromkeys(repository.commits() + experiments))
+    experiments = [exp.commit for exp in repository.experiments]
+    return list(dict.fromkeys(repository.commits + experiments))
 
 
 def primary(origins: Sequence[Origin]) -> Origin:
@@ -90,6 +100,7 @@ def primary(origins: Sequence[Origin]) -> Origin:
     return min(origins, key=lambda origin: (not origin.changes, order[origin.kind]))
 
 
+@lru_cache(maxsize=256)  # many experiments have one baseline
 def _inputs_at(repository: Repository, commit: str) -> Snapshot | None:
     try:
         return snapshots.load_inputs(lambda path: repository.read(commit, path))
@@ -115,14 +126,14 @@ def _experiment(repository: Repository, snapshot: Snapshot, exp: Experiment) -> 
     else:
         repeat = f"dvc exp apply {exp.name} && dvc repro"
     ref = f"refs/exps/{exp.baseline[:2]}/{exp.baseline[2:]}/{exp.name}"
-    labels = repository.labels().get(exp.baseline, [])
+    labels = repository.labels.get(exp.baseline, [])
     branch = labels[0] if labels else ""
     return Origin("experiment", exp.name, branch, exp.commit, exp.baseline, changes, repeat, ref)
 
 
 def _commit(repository: Repository, snapshot: Snapshot, commits: Sequence[str]) -> Origin:
     oldest = commits[-1]
-    labels = repository.labels()
+    labels = repository.labels
     names = sorted({name for commit in commits for name in labels.get(commit, [])})
     parent = repository.commit(f"{oldest}^")
     return Origin(

@@ -98,7 +98,7 @@ def find_each(repository: Repository, names: Sequence[str]) -> list[Recipe]:
     """
     wanted = [(name, *origins.with_results(repository, name)) for name in names]
     held = list(origins.discover(repository))
-    labels = {exp.commit: exp.name for exp in repository.experiments()}
+    labels = {exp.commit: exp.name for exp in repository.experiments}
     return [_recipe(repository, name, [(at, like), *held], labels) for name, at, like in wanted]
 
 

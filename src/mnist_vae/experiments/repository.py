@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from mnist_vae.errors import PipelineError
 
 _EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
+_PERSON = re.compile(r"(.*?) ?<[^>]*> (\d+) [+-]\d+")  # of a commit: name, address, time, zone
 
 
 def root() -> Path:
@@ -28,18 +29,27 @@ def root() -> Path:
 
 
 @dataclass(frozen=True)
+class Made:
+    """Who wrote a commit, and when it was committed, in seconds."""
+
+    author: str
+    moment: int
+
+
+@dataclass(frozen=True, order=True)
 class Experiment:
     """A DVC experiment: a commit under refs/exps, named, on top of a baseline commit."""
 
+    baseline: str
     name: str
     commit: str
-    baseline: str
 
 
 class Repository:
     """Reads the Git repository that holds the DVC project in `folder`.
 
-    A context manager: its end is the end of the process that reads.
+    What it lists it lists once: open another to see what has changed since. A context manager: its
+    end is the end of the process that reads.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -91,23 +101,43 @@ class Repository:
 
     def read(self, commit: str, path: str) -> bytes | None:
         """A file's bytes at a commit; None if it is not there."""
+        return self._object(f"{commit}:{self.prefix}{path}", b"blob")
+
+    def made(self, commit: str) -> Made | None:
+        """Who wrote a commit and when; None if it is not there."""
+        content = self._object(commit, b"commit")
+        if content is None:
+            return None
+        head = dict(
+            line.split(b" ", 1) for line in content.split(b"\n\n")[0].splitlines() if b" " in line
+        )
+        encoding = head.get(b"encoding", b"utf-8").decode()
+        author = _PERSON.fullmatch(head[b"author"].decode(encoding, "replace"))
+        committer = _PERSON.fullmatch(head[b"committer"].decode(encoding, "replace"))
+        return Made(author[1], int(committer[2])) if author and committer else None
+
+    def _object(self, name: str, kind: bytes) -> bytes | None:
+        """The content of what Git stores under a name; None if that is nothing of this kind."""
         stdin, stdout = self._batch.stdin, self._batch.stdout
         if stdin is None or stdout is None:  # never: they are pipes
             return None
-        stdin.write(f"{commit}:{self.prefix}{path}\n".encode())
-        stdin.flush()
+        try:
+            stdin.write(f"{name}\n".encode())
+            stdin.flush()
+        except BrokenPipeError:  # outside of a Git repository
+            return None
         header = stdout.readline().split()
         if len(header) != 3 or header[-1] == b"missing":  # "<what was asked> missing"
             return None
         content = stdout.read(int(header[2]) + 1)[:-1]
-        return content if header[1] == b"blob" else None
+        return content if header[1] == kind else None
 
     def resolve(self, name: str) -> str:
         """The commit of a revision or of an experiment's name; empty if there is none.
 
         Raises PipelineError if experiments of several baselines bear the name.
         """
-        commits = {exp.commit for exp in self.experiments() if exp.name == name}
+        commits = {exp.commit for exp in self.experiments if exp.name == name}
         if len(commits) > 1:
             raise PipelineError(
                 f"{len(commits)} experiments are named {name}; name one by its commit: "
@@ -138,15 +168,17 @@ class Repository:
         """The current branch; empty where HEAD is detached."""
         return self.git("symbolic-ref", "--quiet", "--short", "HEAD")
 
+    @cached_property
     def experiments(self) -> list[Experiment]:
         """All DVC experiments, sorted by ref."""
         found = []
         for line in self._lines("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps"):
             commit, ref = line.split(" ", 1)
             if match := _EXPERIMENT.fullmatch(ref):
-                found.append(Experiment(match[3], commit, match[1] + match[2]))
+                found.append(Experiment(match[1] + match[2], match[3], commit))
         return found
 
+    @cached_property
     def labels(self) -> dict[str, list[str]]:
         """Local branches and tags by the commit that they point at."""
         names: dict[str, list[str]] = {}
@@ -156,22 +188,25 @@ class Repository:
             names.setdefault(peeled or target, []).append(name)
         return names
 
+    @cached_property
     def tips(self) -> list[str]:
         """HEAD, and the tips of branches and tags, also of those of remotes."""
         return self._lines("rev-list", "--no-walk", *self._everything())
 
+    @cached_property
     def commits(self) -> list[str]:
         """The tips, and all older commits that changed results or params.
 
         Of all sides of a merge, also of one whose results it did not take.
         """
         changed = ("--full-history", *self._everything(), "--", "dvc.lock", "params.yaml")
-        return list(dict.fromkeys(self.tips() + self._lines("rev-list", *changed)))
+        return list(dict.fromkeys(self.tips + self._lines("rev-list", *changed)))
 
     def _everything(self) -> tuple[str, ...]:
         head = ("HEAD",) if self.commit("HEAD") else ()  # not before a branch's first commit
         return (*head, "--branches", "--tags", "--remotes")
 
+    @cached_property
     def url(self) -> str:
         """The address of the remote `origin`, without user and password; empty if none."""
         parts = urlsplit(self.git("remote", "get-url", "origin"))

@@ -71,7 +71,7 @@ def read(repository: Repository, head: str, space: Space, metric: str) -> list[T
     before what was noted of a trial that ended early.
     """
     found = {trial.experiment: trial for trial in _noted(repository, head, space, metric)}
-    names = {exp.commit: exp.name for exp in repository.experiments() if exp.baseline == head}
+    names = {exp.commit: exp.name for exp in repository.experiments if exp.baseline == head}
     code = snapshots.load_inputs(lambda path: repository.read(head, path)).code
     for commit, snapshot in index.read(repository, [*names, head]):
         values = space.of(snapshot.params)

@@ -90,7 +90,7 @@ def _one(
 ) -> str:
     """Run a trial and note what came of it; that in words."""
     with Repository(search.root) as repository:
-        if any(e.name == name and e.baseline == search.head for e in repository.experiments()):
+        if any(e.name == name and e.baseline == search.head for e in repository.experiments):
             raise PipelineError(
                 f"there is an experiment {name} already, of other code or without results: "
                 "`dvc exp rename` or `dvc exp remove` it"

@@ -77,9 +77,7 @@ def collect(root: Path, sweep: Sweep) -> Iterator[str]:
     found = states(root, sweep, held)
     with Repository(root) as repository:
         here = {
-            exp.name: exp.commit
-            for exp in repository.experiments()
-            if exp.baseline == sweep.revision
+            exp.name: exp.commit for exp in repository.experiments if exp.baseline == sweep.revision
         }
     wanted = [point.name for point in sweep.points if point.name in held]
     new = [name for name in wanted if name not in here]

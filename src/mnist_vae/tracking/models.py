@@ -23,6 +23,17 @@ def of_run(store: Store, run_id: str) -> "list[LoggedModel]":
     )
 
 
+def of_all(store: Store) -> "list[LoggedModel]":
+    """All models of the project's runs."""
+    found: list[LoggedModel] = []
+    token: str | None = None
+    while token != "":
+        page = store.client.search_logged_models([store.experiment_id], page_token=token)
+        found += page
+        token = page.token or ""
+    return found
+
+
 def log(store: Store, run: "Run", weights: Path, md5: str) -> "dict[str, LoggedModel]":
     """Log both models of a weights file and return them by name."""
     arrays, metadata = read_arrays(weights)

@@ -20,9 +20,10 @@ from mnist_vae.experiments import origins, outputs
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.repository import Repository, root
 from mnist_vae.experiments.snapshot import Snapshot
-from mnist_vae.tracking import about, runs, upsert
+from mnist_vae.tracking import about, runs, seen, upsert
 from mnist_vae.tracking import tags as run_tags
 from mnist_vae.tracking.events import Event
+from mnist_vae.tracking.seen import RESULTS, Seen
 from mnist_vae.tracking.store import Store, errors, file_lock, open_store
 
 if TYPE_CHECKING:
@@ -60,18 +61,18 @@ def events(prune: bool, history: bool) -> Iterator[Event]:
         said: dict[str, None] = {}  # why remotes give nothing, each reason once
         with errors(store.uri):
             about.describe(store)
-            chosen = entries if history else _current(store, repository, entries)
+            there = seen.look(store)
+            chosen = entries if history else _current(there, repository, entries)
             for entry in (bar := tqdm(chosen, desc="runs", disable=None, leave=False)):
                 found = origins.of(repository, entry.snapshot, entry.commits, entry.current)
                 tags = run_tags.of(repository, entry.snapshot, found)
+                repeat = origins.primary(found).repeat
                 with TemporaryDirectory() as folder:
-                    outcome = upsert.upsert(
-                        store,
-                        entry.snapshot,
-                        tags,
-                        origins.primary(found).repeat,
-                        _from_history(repository, entry, Path(folder), said),
-                        _moment(repository, entry),
+                    fetch = _from_history(repository, entry, Path(folder), said)
+                    outcome = upsert.settled(
+                        store, there, entry.snapshot, tags, repeat, fetch
+                    ) or upsert.upsert(
+                        store, entry.snapshot, tags, repeat, fetch, _moment(repository, entry)
                     )
                 kept.add(outcome.run_id)
                 bar.clear()
@@ -79,7 +80,7 @@ def events(prune: bool, history: bool) -> Iterator[Event]:
                     if parts:
                         yield Event(what, tags["mlflow.runName"], parts)
             yield from (Event("remote", parts=(reason,)) for reason in said)
-            yield from _tidy(store, kept, prune)
+            yield from _tidy(store, there, kept, prune)
         yield from _without_results(repository, committed)
     if older := len(entries) - len(chosen):
         yield Event("older", count=older)
@@ -103,17 +104,16 @@ def _entries(repository: Repository, committed: Sequence[tuple[str, Snapshot]]) 
     return list(entries.values())
 
 
-def _current(store: Store, repository: Repository, entries: Sequence[_Entry]) -> Sequence[_Entry]:
+def _current(there: Seen, repository: Repository, entries: Sequence[_Entry]) -> Sequence[_Entry]:
     """What stands at a tip, in an experiment or in the workspace, or has a run already."""
-    tips = {*repository.tips(), *(exp.commit for exp in repository.experiments())}
-    there = {
-        (run.data.tags["dvc.key"], run.data.tags.get("dvc.results"))
-        for run in runs.search(store, "tags.`dvc.key` != ''")
+    tips = {*repository.tips, *(exp.commit for exp in repository.experiments)}
+    results = {
+        (key, run.data.tags.get(RESULTS)) for key, found in there.runs.items() for run in found
     }
 
     def wanted(entry: _Entry) -> bool:
-        key, results = entry.snapshot.key, entry.snapshot.results
-        has_run = {(key, results), (key, None)} & there  # None: not completed yet
+        key = entry.snapshot.key
+        has_run = {(key, entry.snapshot.results), (key, None)} & results  # None: not completed yet
         return bool(entry.current or tips & set(entry.commits) or has_run)
 
     return [entry for entry in entries if wanted(entry)]
@@ -162,22 +162,21 @@ def _from_history(
 
 def _moment(repository: Repository, entry: _Entry) -> int | None:
     """When the results were first committed, in milliseconds."""
-    if not entry.commits:
-        return None
-    seconds = repository.git("show", "-s", "--format=%ct", *entry.commits).split()
-    return min(int(second) for second in seconds) * 1000
+    made = [repository.made(commit) for commit in entry.commits]
+    return min((one.moment for one in made if one), default=0) * 1000 or None
 
 
-def _tidy(store: Store, kept: set[str], prune: bool) -> Iterator[Event]:
+def _tidy(store: Store, there: Seen, kept: set[str], prune: bool) -> Iterator[Event]:
     """Delete the project's runs that are of no experiment and ended over a day ago.
 
     By then what is under way has come home: training, evaluation, a push. On a server, where
     others have experiments of their own, and for younger runs only with `prune`.
     """
     unknown = 0
-    for run in runs.search(store, "tags.`dvc.key` != ''"):
+    strange = [run_id for run_id in there.ids if run_id not in kept]
+    for run in map(store.client.get_run, strange):  # as it is by now
         name, run_id = run.info.run_name, run.info.run_id
-        if run_id in kept or _is_live(store, run.data.tags["dvc.key"]):
+        if run.info.lifecycle_stage != "active" or _is_live(store, run.data.tags["dvc.key"]):
             continue
         ended = run.info.end_time
         if store.embedded and run.info.status == "RUNNING":  # its training was killed
@@ -207,8 +206,8 @@ def _without_results(
     repository: Repository, committed: Sequence[tuple[str, Snapshot]]
 ) -> Iterator[Event]:
     """Name the experiments and branches that have no run, and why."""
-    labels = repository.labels()
-    names = {exp.commit: [exp.name] for exp in repository.experiments()} | labels
+    labels = repository.labels
+    names = {exp.commit: [exp.name] for exp in repository.experiments} | labels
     for commit, snapshot in committed:
         if snapshot.problem and commit in names:
             yield Event("no run", ", ".join(names[commit]), (snapshot.problem,))

@@ -20,7 +20,12 @@ Curves = dict[tuple[str, int], float]  # (name of the metric, epoch) -> value
 def of_key(store: Store, key: str) -> "list[Run]":
     """The active runs of a key, the oldest first."""
     found = search(store, f"tags.`dvc.key` = '{key}'")
-    return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
+    return sorted(found, key=age)
+
+
+def age(run: "Run") -> tuple[int, str]:
+    """By which the oldest run is the first."""
+    return run.info.start_time, run.info.run_id
 
 
 def search(store: Store, condition: str) -> "list[Run]":

@@ -40,7 +40,7 @@ def of(repository: Repository, snapshot: Snapshot, found: Sequence[Origin]) -> d
             (origin.branch for origin in [*held, *found] if origin.branch), ""
         ),
         "mlflow.source.git.dirty": "false" if commit else "true",
-        "mlflow.source.git.repoURL": repository.url(),
+        "mlflow.source.git.repoURL": repository.url,
         "mlflow.source.name": "dvc.yaml",
         "mlflow.source.type": "PROJECT",
         "mlflow.user": _author(repository, commit),
@@ -107,7 +107,8 @@ def _written_by_people(there: Mapping[str, str]) -> list[str]:
 
 def _author(repository: Repository, commit: str) -> str:
     if commit:
-        return repository.git("show", "-s", "--format=%an", commit)
+        made = repository.made(commit)
+        return made.author if made else ""
     try:
         return repository.git("config", "user.name") or getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name

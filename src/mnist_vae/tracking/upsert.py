@@ -7,7 +7,7 @@ that training has logged stay in their run.
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +17,9 @@ from tqdm import tqdm
 from mnist_vae import history
 from mnist_vae.experiments.outputs import md5
 from mnist_vae.experiments.snapshot import DATA, EVALUATION, HISTORY, MODEL, Snapshot
-from mnist_vae.tracking import environment, exports, models, runs, summary
+from mnist_vae.tracking import environment, exports, models, runs, seen, summary
 from mnist_vae.tracking import tags as run_tags
+from mnist_vae.tracking.seen import RESULTS, Seen
 from mnist_vae.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 DESCRIPTION = ("params.yaml", "dvc.yaml", "dvc.lock")
 FOLDERS = ("plots/", "report/")  # of outputs that are shown as files, under the same names
 PURPOSES = {"train": "training", "validation": "validation", "test": "testing"}  # of the data
-RESULTS, GONE = "dvc.results", "dvc.gone"
+GONE = "dvc.gone"
 Fetch = Callable[[str], Path | None]  # a file's local copy; None if it is gone
 
 
@@ -56,41 +57,70 @@ def upsert(
     moment = milliseconds or _now()
     with store.lock(snapshot.key):
         run = _one(store, snapshot)
-        whole = run is not None and is_complete(store, run, snapshot, fetch)
+        whole = run is not None and is_complete(
+            run, snapshot, fetch, seen.whole(models.of_run(store, run.info.run_id))
+        )
         if run is None or not whole:
             run = _Writer(store, snapshot, fetch).write(run, tags, moment)
         if run.info.status != "FINISHED":
             end = max(moment, run.info.start_time)
             store.client.set_terminated(run.info.run_id, "FINISHED", end)
-        gone = run.data.tags.get(GONE, "")
-        trained = environment.recorded(store.root, snapshot.outputs[MODEL], snapshot.params)
-        note = [summary.headline(snapshot, run.data.metrics), f"Repeat: `{repeat}`"]
-        texts = {run_tags.NOTE: "\n\n".join(filter(None, note)), GONE: gone}
-        changed = _tag(store, run, {**tags, **trained, **texts})
+        changed = _tag(store, run, _wanted(store, run, snapshot, tags, repeat))
         added = tuple(changed) if whole else ("all that it shows",)
-        return Outcome(run.info.run_id, added, tuple(filter(None, gone.split(", "))))
+        return Outcome(run.info.run_id, added, _gone(run))
 
 
-def is_complete(store: Store, run: "Run", snapshot: Snapshot, fetch: Fetch) -> bool:
-    """Has the run all that the snapshot shows? Of what was gone, also if it is back."""
-    tags = run.data.tags
-    if tags.get(RESULTS) != snapshot.results:
+def settled(
+    store: Store,
+    there: Seen,
+    snapshot: Snapshot,
+    tags: Mapping[str, str],
+    repeat: str,
+    fetch: Fetch,
+) -> Outcome | None:
+    """What `upsert` would return, if by what was seen it would change nothing; else None."""
+    mine = seen.of(there.runs.get(snapshot.key, []), snapshot)
+    if len(mine) != 1 or mine[0].info.status != "FINISHED":
+        return None
+    run = mine[0]
+    if not is_complete(run, snapshot, fetch, there.models.get(run.info.run_id, [])):
+        return None
+    wanted = _wanted(store, run, snapshot, tags, repeat)
+    if any(run_tags.changes(run.data.tags, wanted, shared=not store.embedded)):
+        return None
+    return Outcome(run.info.run_id, (), _gone(run))
+
+
+def is_complete(run: "Run", snapshot: Snapshot, fetch: Fetch, ready: Sequence[str]) -> bool:
+    """Has the run all that the snapshot shows? Of what was gone, also if it is back.
+
+    ready: the names of its whole models, each as often as it is there: two machines may have
+    written into one run.
+    """
+    if run.data.tags.get(RESULTS) != snapshot.results:
         return False
-    gone = set(filter(None, tags.get(GONE, "").split(", ")))
+    gone = set(_gone(run))
     if any(fetch(path) for path in gone):
         return False
     files = set(_shown(snapshot)) - gone
-    there = {
-        file.path
-        for folder in {str(Path(path).parent) for path in files}
-        for file in store.client.list_artifacts(run.info.run_id, folder)
-    }
-    ready = [
-        str(model.name)
-        for model in models.of_run(store, run.info.run_id)
-        if str(model.status) == "READY"
-    ]  # each once: two machines may have written into one run
-    return files <= there and (MODEL in gone or sorted(ready) == sorted(exports.NAMES))
+    if MODEL not in gone and sorted(ready) != sorted(exports.NAMES):
+        return False
+    return files <= seen.files(run, {str(Path(path).parent) for path in files})
+
+
+def _wanted(
+    store: Store, run: "Run", snapshot: Snapshot, tags: Mapping[str, str], repeat: str
+) -> dict[str, str]:
+    """All tags that the run shall have: from where it stands, was trained, and what it shows."""
+    trained = environment.recorded(store.root, snapshot.outputs[MODEL], snapshot.params)
+    note = [summary.headline(snapshot, run.data.metrics), f"Repeat: `{repeat}`"]
+    texts = {run_tags.NOTE: "\n\n".join(filter(None, note)), GONE: ", ".join(_gone(run))}
+    return {**tags, **trained, **texts}
+
+
+def _gone(run: "Run") -> tuple[str, ...]:
+    """The outputs that were gone when it was written."""
+    return tuple(filter(None, run.data.tags.get(GONE, "").split(", ")))
 
 
 def _one(store: Store, snapshot: Snapshot) -> "Run | None":
@@ -98,11 +128,7 @@ def _one(store: Store, snapshot: Snapshot) -> "Run | None":
 
     Two machines that share a server can both make one: then the oldest stays.
     """
-    mine = [
-        run
-        for run in runs.of_key(store, snapshot.key)
-        if run.data.tags.get(RESULTS, snapshot.results) == snapshot.results
-    ]
+    mine = seen.of(runs.of_key(store, snapshot.key), snapshot)
     mine.sort(key=lambda run: RESULTS not in run.data.tags)  # others know the complete one
     for duplicate in mine[1:]:
         runs.remove(store, duplicate.info.run_id)
