@@ -150,7 +150,6 @@ def test_what_is_gone_is_told_in_one_line(copied: Project) -> None:
 
 
 def test_what_rebuild_asks_of_git_does_not_grow_with_the_experiments(copied: Project) -> None:
-    copied.commit("results")
     asked, trace = [], copied.folder / ".git/trace"
     for first, last in ((0, 2), (2, 7)):
         plant(copied, first, last)
