@@ -6,6 +6,7 @@ and the results at HEAD and at the tips of branches and tags. Results of older c
 that they have, but get a new one only if the whole history is asked for.
 """
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -59,21 +60,21 @@ def events(prune: bool, history: bool) -> Iterator[Event]:
         store = open_store(repository.folder)
         kept: set[str] = set()
         said: dict[str, None] = {}  # why remotes give nothing, each reason once
-        with errors(store.uri):
+        with errors(store.uri), TemporaryDirectory() as copies:
             about.describe(store)
             there = seen.look(store)
             chosen = entries if history else _current(there, repository, entries)
             for entry in (bar := tqdm(chosen, desc="runs", disable=None, leave=False)):
                 found = origins.of(repository, entry.snapshot, entry.commits, entry.current)
                 tags = run_tags.of(repository, entry.snapshot, found)
-                repeat = origins.primary(found).repeat
-                with TemporaryDirectory() as folder:
-                    fetch = _from_history(repository, entry, Path(folder), said)
-                    outcome = upsert.settled(
-                        store, there, entry.snapshot, tags, repeat, fetch
-                    ) or upsert.upsert(
-                        store, entry.snapshot, tags, repeat, fetch, _moment(repository, entry)
-                    )
+                repeat, folder = origins.primary(found).repeat, Path(copies, str(len(kept)))
+                fetch = _from_history(repository, entry, folder, said)
+                outcome = upsert.settled(
+                    store, there, entry.snapshot, tags, repeat, fetch
+                ) or upsert.upsert(
+                    store, entry.snapshot, tags, repeat, fetch, _moment(repository, entry)
+                )
+                shutil.rmtree(folder, ignore_errors=True)
                 kept.add(outcome.run_id)
                 bar.clear()
                 for what, parts in (("added", outcome.added), ("gone", outcome.gone)):
