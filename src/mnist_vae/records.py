@@ -7,10 +7,10 @@ the experiment and to compare what comes out: commit, all parameters, metrics, m
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mnist_vae import history, params
 from mnist_vae.chart import minus
@@ -24,11 +24,17 @@ from mnist_vae.files import write_json, write_text
 from mnist_vae.tracking import environment
 from mnist_vae.tracking.environment import SECONDS
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 FOLDER = Path("records")
 LABELS = FOLDER / "rows.yaml"  # row -> what stands in its first column
 PAGES = (Path("README.md"), Path("docs/results.md"))
 # In a page: <!-- records: a row, another -->, the table of them, <!-- records: end -->
 BLOCK = re.compile(r"(<!-- records: (?!end)([^>]+?) -->\n)(.*?)(<!-- records: end -->)", re.DOTALL)
+# Above a picture: <!-- rate-distortion: a row, another -->
+PLANE = re.compile(r"<!-- rate-distortion: ([^>]+?) -->\n!\[[^]]*\]\(([^)]+\.png)\)")
+DPI = 100
 LOCK = "requirements.lock"
 
 
@@ -117,8 +123,28 @@ def render(text: str, folder: Path, defaults: Mapping[str, Any]) -> str:
     return BLOCK.sub(block, text)
 
 
+def planes(page: str, folder: Path) -> "Iterator[tuple[str, Figure]]":
+    """The pictures of a page that show rows in the rate-distortion plane, by their paths."""
+    from mnist_vae import rate_distortion
+
+    names = ("rate", "distortion", "elbo", "elbo_se")
+    for match in PLANE.finditer(page):
+        firsts = {row.strip(): read(folder, row.strip())[0] for row in match[1].split(",")}
+        points = [
+            rate_distortion.Point(
+                row, one.params["latent_dim"], *(one.figure(f"test_{name}") for name in names)
+            )
+            for row, one in firsts.items()
+        ]
+        _one_protocol(firsts.values(), firsts)
+        protocol = next(iter(firsts.values())).params["likelihood"]
+        yield match[2], rate_distortion.draw(points, protocol)
+
+
 def update(root: Path) -> list[Path]:
-    """Render all pages, and return those that changed."""
+    """Render all pages and their pictures, and return what changed."""
+    from mnist_vae import figure
+
     defaults = params.held(params.PARAMS, (root / params.PARAMS).read_bytes())
     changed = []
     for page in PAGES:
@@ -127,19 +153,25 @@ def update(root: Path) -> list[Path]:
         if made != text:
             write_text(root / page, made)
             changed.append(page)
+        for name, drawn in planes(made, root / FOLDER):
+            path = root / page.parent / name
+            before = path.read_bytes() if path.exists() else b""
+            figure.save(drawn, path, DPI)
+            if path.read_bytes() != before:
+                changed.append(page.parent / name)
     return changed
 
 
 def _table(folder: Path, rows: Sequence[str], defaults: Mapping[str, Any]) -> str:
     """A row for each recipe: its first seed's figures, and all its seeds'."""
     labels = params.held(LABELS, (folder / LABELS.name).read_bytes())
-    lines, protocols = [], set()
+    lines, firsts = [], []
     for row in rows:
         if row not in labels:
             raise PipelineError(f"{LABELS} has no label for {row}")
         found = read(folder, row)
         first = found[0]
-        protocols.add(first.params["likelihood"])
+        firsts.append(first)
         several = Spread.of([record.figure("test_elbo") for record in found])
         seeds = "" if several.deviation is None else _number(several.mean, several.deviation)
         elbo = _number(first.figure("test_elbo"), first.figure("test_elbo_se"))
@@ -148,13 +180,17 @@ def _table(folder: Path, rows: Sequence[str], defaults: Mapping[str, Any]) -> st
         lines.append(
             [str(labels[row]), command, elbo, *parts, f"{seeds} ({several.n})" * bool(seeds)]
         )
-    if len(protocols) > 1:
-        raise PipelineError(f"{', '.join(rows)}: figures of two protocols cannot be compared")
+    _one_protocol(firsts, rows)
     head = ["model", "command", "test ELBO", "rate", "distortion", "seeds"]
     if not any(line[-1] for line in lines):
         head, lines = head[:-1], [line[:-1] for line in lines]
     whole = [head, ["---"] * len(head), *lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in whole)
+
+
+def _one_protocol(found: Iterable[Record], rows: Iterable[str]) -> None:
+    if len({record.params["likelihood"] for record in found}) > 1:
+        raise PipelineError(f"{', '.join(rows)}: figures of two protocols cannot be compared")
 
 
 def _command(recorded: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:

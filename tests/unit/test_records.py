@@ -5,11 +5,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from mnist_vae import params, records
+from mnist_vae import figure, params, records
 from mnist_vae.errors import PipelineError
 from mnist_vae.records import Record
 from tests.support.checkout import ROOT
@@ -132,3 +134,31 @@ def test_a_record_of_an_unknown_field_is_damaged(folder: Path) -> None:
         records.read(folder, "two")
     assert replace(record(), cpu="") != record()
     assert replace(record(), train_seconds=None) != record()
+
+
+def test_the_pictures_of_the_pages_show_their_records(tmp_path: Path) -> None:
+    shown = 0
+    for page in records.PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for name, drawn in records.planes(text, ROOT / records.FOLDER):
+            figure.save(drawn, tmp_path / "made.png", records.DPI)
+            with (
+                Image.open(tmp_path / "made.png") as made,
+                Image.open((ROOT / page).parent / name) as kept,
+            ):
+                difference = np.asarray(made, np.float64) - np.asarray(kept, np.float64)
+            assert np.abs(difference).mean() < 1, name  # of 255
+            shown += 1
+    assert shown
+
+
+def test_a_picture_is_of_one_protocol(folder: Path) -> None:
+    page = "<!-- rate-distortion: two, three -->\n![of two](plane.png)\n"
+    ((name, drawn),) = records.planes(page, folder)
+    assert name == "plane.png"
+    assert {text.get_text() for text in drawn.axes[0].texts} == {"2", "3"}
+    other = record(likelihood="binarized", latent_dim=3)
+    (folder / "three/seed-0.json").unlink()
+    records.write(folder, "three", other)
+    with pytest.raises(PipelineError, match="two, three: figures of two protocols"):
+        list(records.planes(page, folder))
