@@ -175,7 +175,7 @@ def _table(folder: Path, rows: Sequence[str], defaults: Mapping[str, Any]) -> st
         several = Spread.of([record.figure("test_elbo") for record in found])
         seeds = "" if several.deviation is None else _number(several.mean, several.deviation)
         elbo = _number(first.figure("test_elbo"), first.figure("test_elbo_se"))
-        parts = [f"{first.figure(f'test_{name}'):.2f}" for name in ("rate", "distortion")]
+        parts = [minus(f"{first.figure(f'test_{name}'):.2f}") for name in ("rate", "distortion")]
         command = f"`{_command(first.params, defaults)}`"
         lines.append(
             [str(labels[row]), command, elbo, *parts, f"{seeds} ({several.n})" * bool(seeds)]
