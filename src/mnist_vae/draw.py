@@ -64,7 +64,7 @@ def choose(
     found = []
     for wanted in classes:
         if wanted not in look.classes:
-            raise PipelineError(f"there is no class {wanted}, but {', '.join(look.classes)}")
+            raise PipelineError(f"there is no class {wanted}; there are {', '.join(look.classes)}")
         kind = look.classes.index(wanted)
         of_class = [int(index) for index in order if labels[index] == kind and index not in found]
         if not of_class:

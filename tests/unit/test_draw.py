@@ -84,7 +84,7 @@ def test_images_are_chosen_by_class_and_seed() -> None:
     animals = Look(("ant", "bee", "cat", "dog", "eel"), ink=False)
     first, last = draw.choose(len(LABELS), LABELS, ["eel", "ant"], 0, animals)
     assert (LABELS[first], LABELS[last]) == (4, 0)
-    with pytest.raises(PipelineError, match="there is no class elk, but ant, bee, cat, dog, eel"):
+    with pytest.raises(PipelineError, match="no class elk; there are ant, bee, cat, dog, eel"):
         draw.choose(len(LABELS), LABELS, ["elk", "ant"], 0, animals)
 
 

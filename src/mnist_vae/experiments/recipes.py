@@ -130,7 +130,7 @@ def check_comparable(recipes: Sequence[Recipe]) -> None:
                     f"{first.protocol}: figures of two protocols cannot be compared"
                 )
             if member.snapshot.outputs[DATA["test"]] != first.outputs[DATA["test"]]:
-                raise PipelineError(f"{member.name} and {recipes[0].name} have other test sets")
+                raise PipelineError(f"{member.name} and {recipes[0].name} have different test sets")
 
 
 def paired(repository: Repository, one: Recipe, other: Recipe) -> Paired:
