@@ -89,8 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     verify = command(
         "verify",
         _verify,
-        "as `reproduce`, of HEAD or another; exit status 0 only if all outputs are byte for byte those "
-        "of its dvc.lock",
+        "as `reproduce`, of HEAD or another; exit status 0 only if all outputs are those of its "
+        "dvc.lock, byte for byte",
         "HEAD",
     )
     verify.add_argument("name", nargs="?", default="HEAD", help="experiment or revision; else HEAD")

@@ -48,7 +48,8 @@ def test_the_settings_of_every_experiment_that_is_shown_are_allowed() -> None:
         for command in commands(page):
             if command.text.startswith("dvc exp run "):
                 typed = command.text.split("&&")[0].replace("dvc exp run", "printf '%s\\n'")
-                shell = "\n".join(["set -f", *variables, typed.replace("--queue", "")])
+                typed = re.sub(r"--queue|-n \S+", "", typed)  # what is no setting
+                shell = "\n".join(["set -f", *variables, typed])
                 words = subprocess.check_output(["bash", "-euc", shell], text=True).split()
                 last = {word.partition("=")[0]: word for word in words if word != "-S"}
                 grid = points.grid(list(last.values()))
