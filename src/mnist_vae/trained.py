@@ -21,6 +21,7 @@ class Trained:
 
     name: str
     folder: Path
+    dataset: str
     likelihood: str
     md5: Mapping[str, str]
 
@@ -58,12 +59,12 @@ def find(folder: Path, name: str | None, params: Mapping[str, Any]) -> Trained:
         here = snapshots.load(snapshots.workspace(folder))
         if here.problem and (folder / MODEL).exists():
             print(f"note: `dvc repro` would make another model: {here.problem}", file=sys.stderr)
-        return Trained("the workspace", folder, params["likelihood"], {})
+        return Trained("the workspace", folder, params["dataset"], params["likelihood"], {})
     if name == CHAMPION:
         return _champion(folder, params)
     with Repository(folder) as repository:
         _, held = origins.with_results(repository, name)
-    return Trained(name, folder, held.protocol, held.outputs)
+    return Trained(name, folder, held.params["dataset"], held.protocol, held.outputs)
 
 
 def _champion(folder: Path, params: Mapping[str, Any]) -> Trained:
@@ -74,4 +75,5 @@ def _champion(folder: Path, params: Mapping[str, Any]) -> Trained:
     tags = run.data.tags.items()
     md5 = {name.removeprefix(prefix): value for name, value in tags if name.startswith(prefix)}
     shown = f"the champion, run {run.info.run_name},"
-    return Trained(shown, folder, run.data.params["likelihood"], md5)
+    given = run.data.params
+    return Trained(shown, folder, given["dataset"], given["likelihood"], md5)

@@ -67,6 +67,10 @@ def test_a_model_is_shown_from_workspace_revision_and_store(
     assert elbo == pytest.approx(-(rate + distortion), abs=0.02)
     assert copied.command("encode", str(tmp_path / "digit.png")) == said
 
+    (copied.folder / "data/processed/test.safetensors").unlink()
+    copied.command("decode", "0.3", "-1.2")  # a model alone is enough
+    assert (copied.folder / "decode.png").read_bytes() == decoded
+
 
 def test_what_cannot_be_shown_is_one_line(copied: Project) -> None:
     for arguments, says in (

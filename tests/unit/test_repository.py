@@ -98,9 +98,10 @@ def test_a_signature_is_not_read_for_what_was_asked(folder: Path) -> None:
 def test_author_and_time_of_a_commit_are_those_that_git_shows(folder: Path) -> None:
     first = commit(folder, dvc_lock="1")
     names = {"GIT_AUTHOR_NAME": "Anna Ølgaard", "GIT_COMMITTER_NAME": "Bo", "TZ": "Asia/Tokyo"}
-    for encoding in ("UTF-8", "ISO-8859-1"):
+    for encoding in ("UTF-8", "ISO-8859-1", "no-such-encoding"):
         git(folder, "config", "i18n.commitEncoding", encoding)
-        shown = names["GIT_AUTHOR_NAME"].encode(encoding)
+        known = encoding != "no-such-encoding"
+        shown = names["GIT_AUTHOR_NAME"].encode(encoding if known else "UTF-8")
         subprocess.run(
             ["git", "commit", "--quiet", "--allow-empty", "--message", "author 7 <x> 8"],
             cwd=folder,

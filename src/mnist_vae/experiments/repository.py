@@ -1,5 +1,6 @@
 """The project's Git repository, by plain git commands: files, refs and commits."""
 
+import codecs
 import os
 import re
 import subprocess
@@ -112,6 +113,10 @@ class Repository:
             line.split(b" ", 1) for line in content.split(b"\n\n")[0].splitlines() if b" " in line
         )
         encoding = head.get(b"encoding", b"utf-8").decode()
+        try:
+            codecs.lookup(encoding)
+        except LookupError:  # Git keeps whatever i18n.commitEncoding says
+            encoding = "utf-8"
         author = _PERSON.fullmatch(head[b"author"].decode(encoding, "replace"))
         committer = _PERSON.fullmatch(head[b"committer"].decode(encoding, "replace"))
         return Made(author[1], int(committer[2])) if author and committer else None
