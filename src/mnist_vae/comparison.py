@@ -88,7 +88,7 @@ def _report(arguments: argparse.Namespace) -> None:
     print(arguments.output)
     for side in sides:
         if side.gone:
-            print(f"{gone(side)}: `dvc fetch --all-commits`, or `dvc exp pull`")
+            print(f"{gone(side, 2)}; {outputs.REMEDY}")
 
 
 def page(sides: Sequence[Side]) -> str:
@@ -118,9 +118,11 @@ def page(sides: Sequence[Side]) -> str:
     )
 
 
-def gone(side: Side) -> str:
-    """What a side has lost, in one line."""
-    return f"{side.name}: not in DVC's cache: {', '.join(side.gone)}"
+def gone(side: Side, most: int | None = None) -> str:
+    """What a side has lost, in one line that names at most so many."""
+    named, more = side.gone[:most], len(side.gone[most:]) if most else 0
+    also = f" and {more} more" if more else ""
+    return f"{side.name}: not in DVC's cache: {', '.join(named)}{also}"
 
 
 def _parameters(sides: Sequence[Side]) -> list[Row]:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.files import atomic
+from mnist_vae.files import atomic, write_text
 from mnist_vae.sources import File, Source, gunzip, sources
 from mnist_vae.web import LIMITS, FetchError, Limits
 
@@ -50,11 +50,12 @@ FILES = {
 def download(params: DownloadParams, folder: Path, mirror: str, limits: Limits = LIMITS) -> None:
     """Put the dataset's four uncompressed IDX files into `folder`.
 
-    `mirror` is the value of MNIST_MIRROR, empty for none. For a user's own images, `folder` stays
-    empty. Raises PipelineError as `fetch`, and if `mirror` is of no known kind.
+    `mirror` is the value of MNIST_MIRROR, empty for none. For a user's own images, `folder` only
+    says where they are: DVC warns of an empty one. Raises PipelineError as `fetch`, and if `mirror`
+    is of no known kind.
     """
     if params.dataset == OWN:
-        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "README", "The images are those in data_folder.\n")
         _say("nothing to download: the images are those in data_folder")
         return
     fetch(FILES[params.dataset], folder, sources(params.dataset, mirror, limits))

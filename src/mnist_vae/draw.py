@@ -12,7 +12,7 @@ from torch import Tensor
 from mnist_vae import dataset, evaluation, runtime, tiles
 from mnist_vae.errors import PipelineError
 from mnist_vae.evaluated import as_shown
-from mnist_vae.figure import WIDTH, shortened, styled
+from mnist_vae.figure import WIDTH, minus, shortened, styled
 from mnist_vae.images import DIGITS, Look
 from mnist_vae.model import VAE
 from mnist_vae.pixels import BERNOULLI
@@ -39,7 +39,9 @@ def decode(model: VAE, z: Sequence[float], look: Look = DIGITS) -> Figure:
         )
     if not np.isfinite(z).all():
         raise PipelineError(f"a latent coordinate is not finite: {z}")
-    place = f"({', '.join(f'{value:g}' for value in z)})" if units <= COORDINATES else "as given"
+    place = (
+        minus(f"({', '.join(f'{value:g}' for value in z)})") if units <= COORDINATES else "as given"
+    )
     image = as_shown(model.means(torch.tensor([z])).numpy(), look)
     return strip(image, [""], f"Decoded at $z$ = {place}")
 
@@ -130,7 +132,7 @@ def encode(
         elbo,
         rate,
         distortion,
-        strip(images, ["image", "reconstruction"], f"ELBO {elbo:.1f} nats ({likelihood})"),
+        strip(images, ["image", "reconstruction"], minus(f"ELBO {elbo:.1f} nats ({likelihood})")),
     )
 
 
@@ -149,5 +151,5 @@ def strip(images: np.ndarray, captions: Sequence[str], title: str) -> Figure:
     axes.set_yticks([])
     axes.set_frame_on(False)
     axes.grid(False)
-    figure.suptitle(title, size=11)
+    axes.set_title(title)
     return figure

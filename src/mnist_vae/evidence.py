@@ -84,7 +84,8 @@ def _seeds(arguments: argparse.Namespace) -> None:
         again = f"vae seeds {arguments.name} -n {arguments.n}"
         print(
             f"{len(found.members)} of {arguments.n} seeds are there; in DVC's queue: "
-            f"{', '.join(queued)}\n`dvc queue start` runs it; then again `{again}`"
+            f"{', '.join(queued)}\n`dvc queue start` runs them in the background, `dvc queue "
+            f"status` says how far they are, and then `{again}` gives mean and deviation"
         )
 
 

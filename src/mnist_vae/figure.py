@@ -4,6 +4,7 @@ The same figure gives the same bytes: no date, no software name, matplotlib's ow
 neither a matplotlibrc nor pyplot's global state has a say.
 """
 
+import math
 from itertools import combinations
 from pathlib import Path
 
@@ -22,6 +23,7 @@ PALETTE = (
 )  # fmt: skip
 BLUE, ORANGE, GREY = "#2166ac", "#d6604d", "#b0b0b0"
 QUIET = "#606060"  # of text
+FAINT = "#e6e6e6"  # of a grid
 styled = style.context(
     [
         "default",
@@ -34,7 +36,7 @@ styled = style.context(
             "axes.titlesize": 11,
             "figure.constrained_layout.use": True,
             "figure.titlesize": 12,
-            "grid.color": "#e6e6e6",
+            "grid.color": FAINT,
             "legend.edgecolor": "none",
         },
     ]
@@ -66,6 +68,11 @@ def save(figure: Figure, path: Path, dpi: int) -> None:
 def minus(number: str) -> str:
     """A number with the sign that matplotlib's ticks have."""
     return number.replace("-", "−")
+
+
+def bins(count: int, most: int) -> int:
+    """Of a histogram of so many values: `most`, or fewer, so that few values fill them."""
+    return min(most, max(8, round(2 * math.sqrt(count))))
 
 
 def unit_name(index: int) -> str:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
-from mnist_vae.figure import BLUE, GREY, PALETTE, WIDTH, apart, shortened, styled, unit_name
+from mnist_vae.figure import BLUE, GREY, PALETTE, WIDTH, apart, bins, shortened, styled, unit_name
 from mnist_vae.images import DIGITS
 
 
@@ -44,7 +44,8 @@ def latent(
     axes.set_ylabel(names[1])
     kinds = np.zeros(count, np.uint8) if labels is None else labels
     colours: str | np.ndarray = BLUE if labels is None else np.array(PALETTE)[kinds % len(PALETTE)]
-    axes.scatter(points[:, 0], points[:, 1], s=5, c=colours, alpha=0.55, linewidths=0)
+    size = min(40, max(5, 10_000 / count))  # few dots are seen if they are large
+    axes.scatter(points[:, 0], points[:, 1], s=size, c=colours, alpha=0.55, linewidths=0)
     present = np.unique(kinds)
     centres = np.array([np.median(points[kinds == kind], axis=0) for kind in present])
     if (
@@ -52,10 +53,10 @@ def latent(
     ):  # a collapsed posterior: names would hide each other
         present = present[:0]
     labels_at = apart(centres, 0.045 * np.ptp(points, axis=0).max())
-    size = 15 if max(map(len, classes), default=1) == 1 else 9
+    letters = 15 if max(map(len, classes), default=1) == 1 else 9
     for kind, (x, y) in zip(present, labels_at, strict=False):
         text = shortened(classes[kind], 16)
-        name = axes.text(x, y, text, ha="center", va="center", weight="bold", size=size)
+        name = axes.text(x, y, text, ha="center", va="center", weight="bold", size=letters)
         name.set_path_effects([patheffects.withStroke(linewidth=3, foreground="white")])
     axes.set_aspect("equal", adjustable="datalim")
     handles = [
@@ -128,7 +129,7 @@ def _histograms(
     axes: Axes, values: np.ndarray, labels: np.ndarray | None, classes: Sequence[str]
 ) -> None:
     """One histogram (values (N,), labels (N,)) per class, each scaled to its own peak."""
-    edges = np.histogram_bin_edges(values.astype(np.float64), 100)
+    edges = np.histogram_bin_edges(values.astype(np.float64), bins(len(values), 100))
     if labels is None:
         axes.stairs(np.histogram(values, edges)[0], edges, fill=True, color=BLUE)
         axes.set_ylabel("images")

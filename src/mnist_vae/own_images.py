@@ -1,14 +1,9 @@
-"""A user's own images: a folder of PNG and JPEG files, or of IDX files, as grey images of one size.
-
-Pillow makes them grey and resizes them with whole numbers only: the same bytes on every machine.
-torchvision's transforms hand a picture to the same functions (tests/unit/test_own_images.py).
-"""
+"""A user's own images: a folder of PNG, JPEG or IDX files, as grey images of one size."""
 
 import gzip
 import io
 import os
 import sys
-import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from mnist_vae import picture
 from mnist_vae.errors import PipelineError
 from mnist_vae.images import Look
 from mnist_vae.preprocess import (
@@ -118,7 +114,7 @@ def read(own: OwnParams) -> Found:
         else _read_pictures(folder, pictures, own.image_size, converted)
     )
     for what, number in sorted(converted.items()):
-        _say(f"{folder}: {number:,} of its images {what}")
+        _say(f"{folder}: {number:,} image{'s' * (number != 1)} {what}")
     return found
 
 
@@ -164,7 +160,7 @@ def _read_pictures(
             classes = () if loose else _classes(folder, names)
         elif other := sorted(set(names) - set(classes)) if classes else []:
             raise PipelineError(f"{base / other[0]}: {parts['train']} has no such class")
-        images = np.stack([_picture(file, side, converted) for file in own])
+        images = np.stack([picture.read(file, side, converted) for file in own])
         number = {name: label for label, name in enumerate(classes)}
         labels = np.array([number[name] for name in names], np.uint8) if classes else None
         pairs[name] = images, labels
@@ -185,62 +181,6 @@ def _classes(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
     for name in sorted(name for name, count in counts.items() if count == 1):
         _say(f"{folder}: class {name} has one image, so none to learn from or none to test")
     return tuple(sorted(counts))
-
-
-def _picture(file: Path, side: int, converted: Counter[str]) -> Bytes:
-    """The pixels (side^2,) of a PNG or JPEG file, whatever its size and colours."""
-    try:
-        if not file.stat().st_size:
-            raise PipelineError(f"{file} is empty")
-        with (
-            warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
-            Image.open(file, formats=("PNG", "JPEG")) as opened,
-        ):
-            # A JPEG's further pictures are previews and the like.
-            if opened.format == "PNG" and getattr(opened, "is_animated", False):
-                raise PipelineError(f"{file} is animated; make one picture of it")
-            opened.load()
-            grey = _grey(ImageOps.exif_transpose(opened), converted)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        most = Image.MAX_IMAGE_PIXELS or 0
-        raise PipelineError(
-            f"{file} is too large; a picture may have {most / 1e6:.0f} million pixels"
-        ) from None
-    except PipelineError:
-        raise
-    except UnidentifiedImageError:
-        raise PipelineError(f"{file} is damaged, or neither PNG nor JPEG") from None
-    except Exception as error:  # Pillow's decoders raise of every kind on damaged files
-        detail = " ".join(str(error).split()) or type(error).__name__
-        raise PipelineError(f"{file} cannot be read: {detail}") from None
-    return _resized(grey, side, converted)
-
-
-def _grey(picture: Image.Image, converted: Counter[str]) -> Image.Image:
-    """8 bits of grey (ITU-R 601-2 luma), what is transparent on white."""
-    if picture.mode.startswith("I"):
-        converted["have 16 bits of grey: rounded to 8"] += 1
-        wide = np.asarray(picture).astype(np.uint32)
-        return Image.fromarray(((wide + 128) // 257).astype(np.uint8))
-    if picture.has_transparency_data:
-        converted["have an alpha channel: put on white, then made grey"] += 1
-        above = picture.convert("RGBA")
-        picture = Image.new("RGBA", picture.size, "white")
-        picture.alpha_composite(above)
-    elif picture.mode == "P":
-        converted["have a palette: their colours made grey"] += 1
-    elif picture.mode not in ("L", "1"):
-        converted["are in colour: made grey"] += 1
-    return picture.convert("L")
-
-
-def _resized(picture: Image.Image, side: int, converted: Counter[str]) -> Bytes:
-    if picture.size != (side, side):
-        square = picture.width == picture.height
-        also = "" if square else ", with another ratio of the sides"
-        converted[f"have another size: resized to {side} x {side}{also}"] += 1
-        picture = picture.resize((side, side), Image.Resampling.BILINEAR)
-    return np.asarray(picture, np.uint8).reshape(-1)
 
 
 def _read_idx(folder: Path, files: Sequence[Path], side: int, converted: Counter[str]) -> Found:
@@ -271,7 +211,9 @@ def _idx_pair(images: Path, labels: Path | None, side: int, converted: Counter[s
     if not stack.size:
         raise PipelineError(f"{images} holds no images")
     if stack.shape[1:] != (side, side):
-        pixels = np.stack([_resized(Image.fromarray(image), side, converted) for image in stack])
+        pixels = np.stack(
+            [picture.resized(Image.fromarray(image), side, converted) for image in stack]
+        )
     else:
         pixels = stack.reshape(len(stack), -1)
     return pixels, None if labels is None else _idx(labels, (len(stack),))

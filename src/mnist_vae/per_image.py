@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from mnist_vae.figure import BLUE, ORANGE, WIDTH, minus, shortened, styled
+from mnist_vae.figure import BLUE, ORANGE, WIDTH, bins, minus, shortened, styled
 
 NO_LABELS = "the images have no labels"
 
@@ -25,7 +26,8 @@ def elbo(
     upper, lower = (figure.add_subfigure(parts[row]) for row in range(2))
     axes = upper.subplots()
     points = per_image.astype(np.float64)
-    axes.hist(points, 80, color=BLUE)
+    axes.hist(points, bins(len(points), 80), color=BLUE)
+    axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     mean, median = math.fsum(points) / len(points), float(np.median(points))
     axes.axvline(mean, color="black", linewidth=1.2, label=minus(f"mean {mean:.2f}"))
     axes.axvline(

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mnist_vae.figure import BLUE, ORANGE, WIDTH, styled
+from mnist_vae.figure import BLUE, ORANGE, WIDTH, minus, styled
 from mnist_vae.history import COLUMNS, Row
 from mnist_vae.images import DIGITS
 from mnist_vae.latent import latent, latent_units
@@ -96,11 +96,19 @@ def training(rows: Sequence[Row]) -> Figure:
         for split, colour in (("train", BLUE), ("validation", ORANGE)):
             values = history[f"{split}_{term}"] * (-1 if term == "elbo" else 1)
             if values.notna().any():
-                label = f"{split}: {values.iloc[-1]:.2f} at the end"
+                label = minus(f"{split}: {values.iloc[-1]:.2f}")
                 axes.plot(epochs, values, ".-", color=colour, label=label)
-        axes.set_title(name)
+        axes.set_title(name, pad=20)
         axes.set_ylabel("nats per image")
-        axes.legend()
+        axes.legend(  # above the curves, which may go anywhere
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=2,
+            borderaxespad=0,
+            borderpad=0.2,
+            columnspacing=1.2,
+            handlelength=1.4,
+        )
     panels[3].plot(epochs, history["learning_rate"], ".-", color="black")
     panels[3].set_title("Learning rate in the middle of the epoch")
     for axes in panels[2:]:
@@ -111,6 +119,6 @@ def training(rows: Sequence[Row]) -> Figure:
     low, high = history["beta"].min(), history["beta"].max()
     beta = f"{high:g}" if low == high else f"{low:.3g} to {high:.3g}"
     figure.suptitle(
-        f"Trained at β = {beta}, shown at β = 1; train is the mean over the running epoch"
+        f"Trained at β = {beta}, shown at β = 1; train: mean over the epoch; numbers: the last"
     )
     return figure

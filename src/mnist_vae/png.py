@@ -3,11 +3,12 @@
 import base64
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from mnist_vae import picture
 from mnist_vae.errors import PipelineError
 
 CHUNK = 4096  # characters that kitty takes at a time
@@ -17,30 +18,16 @@ def read(path: Path, side: int, inverted: bool, ink: bool = True) -> tuple[np.nd
     """The intensities (side * side,), uint8, and a line for each thing that was changed.
 
     inverted: dark ink on a light ground, where MNIST has light ink on a dark one. ink: are the
-    model's own images so, mostly dark? What is transparent becomes ground. Raises PipelineError
-    for what is no picture of 8 bits a channel.
+    model's own images so, mostly dark? Otherwise they were pictures, and this one is read as they
+    were. What is transparent becomes ground. Raises PipelineError, one line, for what cannot be
+    read.
     """
     if not path.is_file():
         raise PipelineError(f"there is no file {path}")
-    try:
-        with Image.open(path) as opened:
-            image = opened.copy()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise PipelineError(f"{path} is no picture that can be read") from None
-    if image.mode.startswith(("I", "F")):
-        raise PipelineError(f"{path} has more than 8 bits a channel; save it with 8")
-    notes = []
-    if "A" in image.getbands() or "transparency" in image.info:
-        ground = Image.new("RGBA", image.size, "white" if inverted else "black")
-        image = Image.alpha_composite(ground, image.convert("RGBA"))
-    if image.mode not in ("1", "L"):
-        notes.append(f"{path.name} is turned to grey")
-    if image.mode != "L":
-        image = image.convert("L")
-    if image.size != (side, side):
-        notes.append(f"{path.name} is {image.width} x {image.height}: resized to {side} x {side}")
-        image = image.resize((side, side), Image.Resampling.LANCZOS)
-    pixels = np.asarray(image, np.uint8).reshape(-1)
+    converted: Counter[str] = Counter()
+    ground = "black" if ink and not inverted else "white"
+    pixels = picture.read(path, side, converted, ground)
+    notes = [f"{path.name}: {what}" for what in sorted(converted)]
     pixels = 255 - pixels if inverted else pixels.copy()
     if ink and pixels.mean() > 127:
         other = "without" if inverted else "with"

@@ -79,14 +79,15 @@ def _sample(arguments: argparse.Namespace) -> None:
     found, model = _load(arguments)
     from mnist_vae import draw
 
-    _save(draw.sample(model, arguments.n, arguments.seed, _look(found)), arguments.output)
+    drawn = draw.sample(model, arguments.n, arguments.seed, _look(found))
+    _save(drawn, found, model, arguments.output)
 
 
 def _decode(arguments: argparse.Namespace) -> None:
     found, model = _load(arguments)
     from mnist_vae import draw
 
-    _save(draw.decode(model, arguments.z, _look(found)), arguments.output)
+    _save(draw.decode(model, arguments.z, _look(found)), found, model, arguments.output)
 
 
 def _interpolate(arguments: argparse.Namespace) -> None:
@@ -114,7 +115,8 @@ def _interpolate(arguments: argparse.Namespace) -> None:
         f"test image {index}{'' if labels is None else f' ({look.classes[labels[index]]})'}"
         for index in pair
     )
-    _save(draw.interpolate(model, ends, arguments.n, (first, last), look), arguments.output)
+    drawn = draw.interpolate(model, ends, arguments.n, (first, last), look)
+    _save(drawn, found, model, arguments.output)
 
 
 def _encode(arguments: argparse.Namespace) -> None:
@@ -137,7 +139,7 @@ def _encode(arguments: argparse.Namespace) -> None:
         f"ELBO {made.elbo:.2f} nats ({found.likelihood}): rate {made.rate:.2f}, distortion "
         f"{made.distortion:.2f} by {samples} draws"
     )
-    _save(made.figure, arguments.output)
+    _save(made.figure, found, model, arguments.output)
 
 
 def _check(what: str, value: int, least: int, most: int) -> None:
@@ -167,11 +169,13 @@ def _look(found: "Trained") -> Look:
     return images.look(read_arrays(found.test_set)[1])
 
 
-def _save(drawn: "Figure", path: Path) -> None:
-    """Write the picture, and show it where the terminal can."""
+def _save(drawn: "Figure", found: "Trained", model: "VAE", path: Path) -> None:
+    """Write the picture with its model's name, and show it where the terminal can."""
     from mnist_vae import figure, plots
     from mnist_vae.png import inline
 
+    text = f"{found.name}, latent_dim {model.params.latent_dim}"
+    drawn = figure.captioned(drawn, figure.shortened(text, 100))
     figure.save(drawn, path, params.load(plots.PlotParams).plot_dpi)
     if shown := inline(path.read_bytes()):
         print(shown)

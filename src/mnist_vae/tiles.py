@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mnist_vae.figure import GREY, WIDTH, minus, shortened, styled, unit_name
+from mnist_vae.figure import FAINT, GREY, QUIET, WIDTH, minus, shortened, styled, unit_name
 
 PROBABILITIES, MEANS = "Pixel probabilities", "Pixel means"  # the means of 0 and 1, of intensities
 
@@ -45,7 +45,8 @@ def manifold(
     points = f"{columns}" if rows == 1 else f"a grid of {columns} x {rows}"
     title = f"{shown} decoded at {points} latent points"
     if latent_dim > 2:
-        title += f";\nslice through the two most active units ({', '.join(names)}), all others 0"
+        varied = f"the two units whose means vary most ({', '.join(names)})"
+        title += f";\nslice through {varied}, all others 0"
     axes.set_title(title)
     return figure
 
@@ -77,7 +78,7 @@ def manifold_quantiles(grid: np.ndarray, units: np.ndarray, latent_dim: int) -> 
     if rows > 1:
         title += ": all are equally likely under it"
     if latent_dim > 2:
-        title += f";\nthe two most active units ({', '.join(names)}), all others 0"
+        title += f";\nthe two units whose means vary most ({', '.join(names)}), all others 0"
     axes.set_title(title)
     return figure
 
@@ -140,11 +141,11 @@ def _bare(axes: Axes) -> None:
 @styled
 def prior_samples(images: np.ndarray, shown: str = PROBABILITIES) -> Figure:
     """Images (P, 784) decoded from draws of the prior."""
-    columns = 20
+    columns = min(20, max(8, len(images)))
     rows = -(-len(images) // columns)
     grid = np.zeros((rows * columns, images.shape[1]))
     grid[: len(images)] = images
-    figure = Figure(figsize=(WIDTH, 0.4 + 0.38 * rows))
+    figure = Figure(figsize=(WIDTH, 0.4 + 7.6 / columns * rows))
     axes = figure.subplots()
     axes.imshow(_tile(grid.reshape(rows, columns, -1)), cmap="gray_r", vmin=0, vmax=1)
     axes.set_title(rf"{shown} decoded from the prior, $z \sim N(0, I)$; n = {len(images)}")
@@ -181,7 +182,8 @@ def reconstructions(
     axes = figure.subplots()
     axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=1)
     for column in range(1, len(shown) * each):
-        axes.axvline(column * (wide + gap) - gap / 2 - 0.5, color=GREY, linewidth=0.8)
+        colour = GREY if each == 1 else QUIET if column % each == 0 else FAINT  # between classes
+        axes.axvline(column * (wide + gap) - gap / 2 - 0.5, color=colour, linewidth=0.8)
     centres = [(kind + 0.5) * each * (wide + gap) - gap / 2 - 0.5 for kind in range(len(shown))]
     axes.set_xticks(centres, [shortened(name, 8 * each) for name in shown])
     axes.tick_params(top=False, labeltop=True, bottom=False, labelbottom=False)

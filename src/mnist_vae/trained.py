@@ -34,10 +34,7 @@ class Trained:
             return self.folder / path
         found = outputs.cached(self.folder, self.md5.get(path, ""))
         if found is None:
-            raise PipelineError(
-                f"{path} of {self.name} is not in the DVC cache: `dvc exp pull` its experiment, or "
-                "`dvc fetch --all-commits`"
-            )
+            raise PipelineError(f"{path} of {self.name} is not in the DVC cache; {outputs.REMEDY}")
         return found
 
     @property

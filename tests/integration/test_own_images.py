@@ -123,7 +123,7 @@ def test_images_without_labels_of_an_odd_size_in_a_temporary_workspace(
     }
     settings = [part for key, value in options.items() for part in ("-S", f"{key}={value}")]
     output = copy.dvc("exp", "run", "--temp", "--name", "plain", *settings, MNIST_VAE_LIVE="off")
-    assert "200 of its images have another size: resized to 9 x 9" in output
+    assert "200 images of another size, resized to 9 x 9, stretched to a square" in output
     (text,) = (
         copy.git("show", f"{ref}:metrics/evaluation.json")
         for ref in copy.git("for-each-ref", "--format=%(refname)", "refs/exps/*/*/*").splitlines()

@@ -10,11 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_vae import __main__, draw, evaluation, model, png
+from mnist_vae import __main__, draw, evaluation, model, own_images, png
 from mnist_vae.errors import PipelineError
 from mnist_vae.images import Look
 from mnist_vae.model import VAE, ModelParams
-from tests.support.drawing import render
+from tests.support.drawing import render, title
+from tests.support.own_images import own
 
 LABELS = np.repeat(np.arange(5, dtype=np.uint8), 4)
 
@@ -38,7 +39,7 @@ def test_a_digit_is_decoded_where_it_was_asked_for() -> None:
     render(drawn)
     expected = torch.sigmoid(vae.decode(torch.tensor([[0.3, -1.2]])))
     np.testing.assert_allclose(shown(drawn), expected, atol=1e-6)
-    assert "(0.3, -1.2)" in drawn.get_suptitle()
+    assert "(0.3, −1.2)" in title(drawn)
     render(draw.decode(network(16), [0.0] * 16))
 
 
@@ -145,7 +146,10 @@ def test_what_is_changed_in_a_picture_is_said(tmp_path: Path) -> None:
     picture(tmp_path / "b.png", "RGB", (40, 56))
     pixels, notes = png.read(tmp_path / "b.png", 28, inverted=False)
     assert pixels.shape == (784,)
-    assert notes == ["b.png is turned to grey", "b.png is 40 x 56: resized to 28 x 28"]
+    assert notes == [
+        "b.png: in colour, made grey",
+        "b.png: of another size, resized to 28 x 28, stretched to a square",
+    ]
 
 
 def test_what_is_transparent_is_ground(tmp_path: Path) -> None:
@@ -157,17 +161,30 @@ def test_what_is_transparent_is_ground(tmp_path: Path) -> None:
     assert (pixels[392:] == 0).all()
 
 
+def test_a_file_of_the_users_own_images_is_read_as_the_stage_reads_it(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0)
+    layers = noise.integers(0, 256, (40, 30, 4), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Orientation: the top is on the right
+    Image.fromarray(layers).save(tmp_path / "a.png")
+    Image.fromarray(layers[:, :, :3]).save(tmp_path / "b.jpg", exif=exif)
+    Image.fromarray(noise.integers(0, 65536, (40, 40), dtype=np.uint16)).save(tmp_path / "c.png")
+    images, _ = own_images.read(own(tmp_path, size=28)).train
+    for expected, path in zip(images, sorted(tmp_path.iterdir()), strict=True):
+        pixels, notes = png.read(path, 28, inverted=False, ink=False)
+        np.testing.assert_array_equal(pixels, expected)
+        assert [note.split(": ")[0] for note in notes] == 2 * [path.name]
+
+
 def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     picture(tmp_path / "whole.png", "L")
     content = (tmp_path / "whole.png").read_bytes()
     (tmp_path / "half.png").write_bytes(content[: len(content) // 2])
     (tmp_path / "text.png").write_text("a text")
-    Image.fromarray(np.zeros((28, 28), np.uint16)).save(tmp_path / "deep.png")
     for name, says in (
         ("none.png", "there is no file"),
-        ("half.png", "no picture that can be read"),
-        ("text.png", "no picture that can be read"),
-        ("deep.png", "more than 8 bits"),
+        ("half.png", "cannot be read"),
+        ("text.png", "is damaged, or neither PNG nor JPEG"),
     ):
         with pytest.raises(PipelineError, match=says) as caught:
             png.read(tmp_path / name, 28, inverted=False)

@@ -1,9 +1,11 @@
-"""Where labels go."""
+"""Where labels go, and how many bins there are."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mnist_vae import figure
 from mnist_vae.figure import apart
 
 
@@ -22,3 +24,8 @@ def test_labels_are_moved_apart_and_no_further(seed: int, count: int) -> None:
 def test_labels_at_one_place_are_moved_apart() -> None:
     moved = apart(np.zeros((2, 2)), 1.0)
     np.testing.assert_allclose(moved, [[-0.5, 0], [0.5, 0]])
+
+
+@pytest.mark.parametrize(("count", "expected"), [(2, 8), (40, 13), (1600, 80), (10_000, 80)])
+def test_few_values_have_few_bins(count: int, expected: int) -> None:
+    assert figure.bins(count, 80) == expected

@@ -123,19 +123,14 @@ DEEP = Image.fromarray(np.full((8, 8), 257 * 100 + 128, np.uint16))
 @pytest.mark.parametrize(
     ("picture", "name", "value", "says"),
     [
-        (RED, "a.png", 76, "are in colour: made grey"),
-        (RED, "a.jpg", 76, "are in colour: made grey"),
-        (RED.convert("CMYK"), "a.jpeg", 76, "are in colour: made grey"),
-        (RED.convert("P"), "a.png", 76, "have a palette: their colours made grey"),
-        (HALF, "a.png", 127, "have an alpha channel: put on white, then made grey"),
-        (DEEP, "a.png", 100, "have 16 bits of grey: rounded to 8"),
-        (grey(7, (16, 16)), "a.png", 7, "have another size: resized to 8 x 8"),
-        (
-            grey(7, (16, 5)),
-            "a.png",
-            7,
-            "have another size: resized to 8 x 8, with another ratio of the sides",
-        ),
+        (RED, "a.png", 76, "in colour, made grey"),
+        (RED, "a.jpg", 76, "in colour, made grey"),
+        (RED.convert("CMYK"), "a.jpeg", 76, "in colour, made grey"),
+        (RED.convert("P"), "a.png", 76, "with a palette, its colours made grey"),
+        (HALF, "a.png", 127, "with transparent parts, put on white and made grey"),
+        (DEEP, "a.png", 100, "with 16 bits of grey, rounded to 8"),
+        (grey(7, (16, 16)), "a.png", 7, "of another size, resized to 8 x 8"),
+        (grey(7, (16, 5)), "a.png", 7, "of another size, resized to 8 x 8, stretched to a square"),
         (Image.new("1", (8, 8), 1), "a.png", 255, ""),
     ],
 )
@@ -147,7 +142,7 @@ def test_what_is_converted_is_said_in_one_line(
     images, _ = own_images.read(own(tmp_path)).train
     assert np.abs(images.astype(int) - value).max() <= 2  # JPEG
     said = capfd.readouterr().err.splitlines()
-    assert said == ([f"{tmp_path}: 2 of its images {says}"] if says else [])
+    assert said == ([f"{tmp_path}: 2 images {says}"] if says else [])
 
 
 def test_a_photograph_that_was_taken_sideways_is_turned(tmp_path: Path) -> None:
@@ -187,7 +182,10 @@ def test_idx_files_of_any_size(tmp_path: Path, capfd: Capture) -> None:
     found = own_images.read(own(tmp_path))
     assert found.test is not None
     assert found.test[0].shape == (3, 64)
-    assert "3 of its images have another size: resized to 8 x 8" in capfd.readouterr().err
+    assert (
+        "3 images of another size, resized to 8 x 8, stretched to a square"
+        in capfd.readouterr().err
+    )
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])

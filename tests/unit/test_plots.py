@@ -100,9 +100,15 @@ def test_one_epoch_and_no_validation_set(epochs: int, validation: bool, tmp_path
     drawn = plots.training(table)
     render(drawn)
     assert [len(axes.lines) for axes in drawn.axes] == [1 + validation] * 3 + [1]
+    for axes in drawn.axes[:3]:
+        legend = axes.get_legend()
+        assert legend is not None
+        box, panel = legend.get_window_extent(), axes.get_window_extent()
+        assert box.y0 >= panel.y1 - 1  # above the curves
+        assert box.x1 <= panel.x1
     legend = drawn.axes[0].get_legend()
     assert legend is not None
-    assert legend.get_texts()[0].get_text() == f"train: {150 - epochs}.00 at the end"
+    assert legend.get_texts()[0].get_text() == f"train: {150 - epochs}.00"
 
 
 def test_training_curves_are_the_tables_columns(tmp_path: Path) -> None:

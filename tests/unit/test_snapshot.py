@@ -190,6 +190,14 @@ def test_nested_metrics_become_flat() -> None:
     }
 
 
+def test_a_collapsed_model_is_told() -> None:
+    assert "no latent unit is active" in summary.warning(
+        "greyscale", {"greyscale/active_units": 0.0}
+    )
+    for metrics in ({"greyscale/active_units": 1.0}, {"binarized/active_units": 0.0}, {}):
+        assert summary.warning("greyscale", metrics) == ""
+
+
 def test_a_metric_without_direction_is_refused() -> None:
     for name in ("test_elbo", "validation_elbo", "test_iwae_5000"):
         assert champion.direction(name) == 1

@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
     from dvc_data.hashfile.db import HashFileDB
 
+REMEDY = (
+    "`dvc fetch --all-commits` or, for an experiment, `dvc exp pull` gets it from a remote; at its "
+    "commit, `dvc repro` makes it again"
+)
+
 
 def md5(content: bytes) -> str:
     """The hash by which DVC knows a file of this content."""

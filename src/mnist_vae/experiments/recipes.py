@@ -170,10 +170,7 @@ def _error(values: np.ndarray) -> float | None:
 def _arrays(repository: Repository, member: Member) -> dict[str, np.ndarray]:
     found = outputs.cached(repository.folder, member.snapshot.outputs.get(ARRAYS, ""))
     if found is None:
-        raise PipelineError(
-            f"{ARRAYS} of {member.name} is not in the DVC cache: `dvc exp pull` its experiment, or "
-            "`dvc fetch --all-commits`"
-        )
+        raise PipelineError(f"{ARRAYS} of {member.name} is not in the DVC cache; {outputs.REMEDY}")
     return load_arrays(found.read_bytes())
 
 

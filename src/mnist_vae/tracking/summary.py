@@ -16,6 +16,16 @@ def headline(snapshot: Snapshot, metrics: Mapping[str, float]) -> str:
     return f"{', '.join(found)} nats ({snapshot.protocol})" if found else ""
 
 
+def warning(protocol: str, metrics: Mapping[str, float]) -> str:
+    """What is wrong with a model that has learned nothing, for people; else empty."""
+    if metrics.get(f"{protocol}/active_units") != 0:
+        return ""
+    return (
+        "warning: no latent unit is active, so every image is decoded alike: it has collapsed, or "
+        "has had too few steps (more epochs, smaller batches, a smaller beta)"
+    )
+
+
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float | str]:
     """Numbers and texts in nested objects, by names joined with slashes."""
     flat: dict[str, float | str] = {}

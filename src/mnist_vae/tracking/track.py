@@ -54,6 +54,7 @@ def _track(folder: Path, described: Path, check: Callable[[], None]) -> str:
     return "\n".join(
         [
             summary.headline(snapshot, metrics),
+            *filter(None, [summary.warning(snapshot.protocol, metrics)]),
             "report: report/report.html; pictures: plots/",
             f"MLflow run: {tags['mlflow.runName']}",
             f"  {store.address(outcome.run_id)}",

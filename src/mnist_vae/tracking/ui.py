@@ -44,6 +44,7 @@ def show(port: int | None, browse: bool) -> None:
         _tell(store.page(), browse)
         return
     chosen = _port(port)
+    print("starting MLflow's server, which takes some seconds", flush=True)
     with _stop_is_interrupt(), suppress(KeyboardInterrupt), _served(store, chosen) as server:
         _tell(store.page(chosen), browse)
         print("Ctrl-C ends it", flush=True)
