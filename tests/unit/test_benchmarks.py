@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import clock, floor, marginal_lap, report
+from benchmarks import clock, epoch, floor, marginal_lap, report
 from benchmarks.recipe import NETWORK
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE
@@ -35,6 +35,30 @@ def test_the_floor_does_the_products_that_it_counts(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch, "mm", count)
     floor.step(network, 4, "cpu", onednn=False)()
     assert done == floor.flop(network, 4)
+
+
+def test_the_floor_with_adam_updates_every_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, made = replace(NETWORK, hidden_sizes=(6,)), []
+    adam = torch.optim.Adam
+
+    def noted(weights: list[torch.Tensor], **how: object) -> torch.optim.Adam:
+        made.append(adam(weights, **how))  # type: ignore[arg-type]
+        return made[-1]
+
+    monkeypatch.setattr(torch.optim, "Adam", noted)
+    floor.step(network, 4, "cpu", onednn=False, adam=True)()
+    (optimizer,) = made
+    updated = [state["exp_avg"].numel() for state in optimizer.state.values()]
+    assert updated == [inputs * outputs for inputs, outputs in floor.layers(network)]
+
+
+def test_a_row_for_each_machine() -> None:
+    laps = {name: [{"seconds": 2.0}] for name in epoch.RIVALS} | {"ours": [{"seconds": 3.0}]}
+    table = epoch.by_machine({"one CPU": laps, "another": laps})
+    assert [row[:3] for row in table.rows] == [
+        ["another", "3.00", "1.50"],
+        ["one CPU", "3.00", "1.50"],
+    ]
 
 
 def test_iwae_5000_on_the_test_set_is_66_tflop() -> None:
