@@ -1,6 +1,7 @@
 """The study is what Git holds: each experiment one trial, whatever its name, and none twice."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as tuned
 from hypothesis import strategies as st
+from matplotlib.lines import Line2D
 from ruamel.yaml import YAML
 
 from mnist_vae.errors import PipelineError
@@ -230,3 +232,24 @@ def test_a_picture_of_any_study(tmp_path: Path) -> None:
         drawn = picture.draw(found, tried, "validation_elbo")
         assert [a.get_xlabel() for a in drawn.axes if a.get_visible()] == list(varied)
         assert render(drawn).std() > 0
+
+
+def test_a_picture_shows_most_trials_and_tells_the_others_apart() -> None:
+    found = Space("some", {"beta": Range(0, 2, False, None, False)}, settings.SETTINGS, {})
+    values = [-140.2, -140.3, -141.0, -141.1]
+    tried = [Trial("any", "done", {"beta": n / 4}, {1: value}) for n, value in enumerate(values)]
+    lines = {line.get_label(): line for line in lines_of(found, tried)}
+    assert list(lines["a trial"].get_ydata()) == values
+    assert not lines.keys() & {"worse than shown", "pruned"}
+    worse = Trial("any", "done", {"beta": 1.5}, {1: -900.0})
+    pruned = [Trial("any", "pruned", {"beta": at}, {1: -150.0}) for at in (1.7, 1.8)]
+    lines = {line.get_label(): line for line in lines_of(found, [*tried, worse], pruned)}
+    assert list(lines["a trial"].get_ydata()) == values
+    assert list(lines["worse than shown"].get_xdata()) == [1.5]
+    assert list(lines["pruned"].get_xdata()) == [1.7, 1.8]
+
+
+def lines_of(found: Space, tried: list[Trial], pruned: Sequence[Trial] = ()) -> list[Line2D]:
+    drawn = picture.draw(found, tried, "validation_elbo", pruned)
+    assert render(drawn).std() > 0
+    return list(drawn.axes[0].lines)

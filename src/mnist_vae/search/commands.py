@@ -137,5 +137,6 @@ def _draw(search: "Search", found: "Sequence[Trial]", path: Path) -> None:
     from mnist_vae import figure, plots
     from mnist_vae.search import picture
 
-    drawn = picture.draw(search.space, _ranked(search, found), search.metric)
+    pruned = [trial for trial in found if trial.state == "pruned"]
+    drawn = picture.draw(search.space, _ranked(search, found), search.metric, pruned)
     figure.save(drawn, path, params.load(plots.PlotParams).plot_dpi)

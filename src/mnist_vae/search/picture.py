@@ -15,11 +15,13 @@ NAMES = {"validation_elbo": "validation ELBO", "validation_distortion": "validat
 
 
 @styled
-def draw(space: Space, ranked: Sequence[Trial], metric: str) -> Figure:
+def draw(
+    space: Space, ranked: Sequence[Trial], metric: str, pruned: Sequence[Trial] = ()
+) -> Figure:
     """A panel for each parameter, a point for each finished trial; the best comes first.
 
-    ranked: at least one. The scale is that of the better half; what lies beyond is drawn at the
-    edge, as a triangle.
+    ranked: at least one. The scale is that of the better three quarters; what lies beyond is drawn
+    at the edge, as a triangle. pruned: marked below, since they have no comparable value.
     """
     rows = -(-len(space.varied) // COLUMNS)
     columns = min(len(space.varied), COLUMNS)
@@ -38,6 +40,10 @@ def draw(space: Space, ranked: Sequence[Trial], metric: str) -> Figure:
         beyond = {"color": BLUE, "ms": 5, "mfc": "none", "ls": "none", "label": "worse than shown"}
         if not inside.all():
             axes.plot(places[~inside], shown[~inside], marker="v" if up else "^", **beyond)
+        if pruned:
+            stopped = [_place(domain, trial.values[key]) for trial in pruned]
+            below = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+            axes.plot(stopped, [0.03] * len(pruned), "x", color=GREY, ms=5, label="pruned", **below)
         axes.plot(places[:1], values[:1], "o", color=ORANGE, ms=9, label="the best")
         if (own := space.base[key]) in domain:
             axes.axvline(_place(domain, own), color=GREY, ls="--", lw=1, label="params.yaml")
@@ -50,16 +56,17 @@ def draw(space: Space, ranked: Sequence[Trial], metric: str) -> Figure:
         for axes in grid.flat
         for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
-    figure.suptitle(f"{space.name}: {NAMES[metric]} of {len(ranked)} trials by parameter")
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5)
+    also = f", {len(pruned)} pruned" if pruned else ""
+    figure.suptitle(f"{space.name}: {NAMES[metric]} of {len(ranked)} trials by parameter{also}")
     return figure
 
 
 def _scale(values: np.ndarray) -> tuple[float, float]:
     """The ends of the scale, given values from the best to the worst."""
-    best, middle = float(values[0]), float(np.median(values))
-    room = 1.5 * (middle - best)
-    return min(best, best + room), max(best, best + room)
+    best = float(values[0])
+    end = best + 1.5 * float(np.quantile(np.abs(values - best), 0.75)) * np.sign(values[-1] - best)
+    return min(best, end), max(best, end)
 
 
 def _place(domain: Choices | Range, value: object) -> float:
@@ -70,7 +77,7 @@ def _place(domain: Choices | Range, value: object) -> float:
 
 def _label(axes: Axes, key: str, domain: Choices | Range) -> None:
     axes.set_xlabel(key)
-    axes.margins(y=0.1)
+    axes.margins(y=0.15)
     if isinstance(domain, Choices):
         texts = ["x".join(map(str, v)) if isinstance(v, list) else str(v) for v in domain.values]
         axes.set_xticks(range(len(texts)), texts, rotation=30 if max(map(len, texts)) > 7 else 0)
