@@ -15,7 +15,7 @@ from tests.support.checkout import ROOT
 from tests.support.settings import FILE
 
 ODD = """1e-05 0x1f 0b1 0o7 012 on yes no true null Null 1:30 2020-01-01 .inf -.INF .nan 1_0 1. .5
-+3 -0 0.10 1E3 << é 12345678901234567890"""
++3 -0 0.10 1E3 .5e3 .5e+3 << é 12345678901234567890"""
 MARKS = ":-?,[]{}&*!|>'\"%@`#~a01 \t\n.+e_"
 PIECES = st.sampled_from([*MARKS, "\n  ", "a: ", "b: ", "- ", ": ", "seed: 3\n", *ODD.split()])
 SCALARS = (
@@ -47,6 +47,12 @@ def both(content: bytes) -> None:
 def test_any_text_means_the_same(pieces: list[str]) -> None:
     both(("a: " + "".join(pieces)).encode())
     both("".join(pieces).encode())
+
+
+@pytest.mark.parametrize("sign", ["", "+", "-"])
+@pytest.mark.parametrize("number", ["1e3", "1.e3", "1.5e3", ".5", ".5e3", ".5e+3", ".5E-3", "1e+3"])
+def test_every_way_to_write_a_number_means_the_same(number: str, sign: str) -> None:
+    both(f"a: {sign}{number}".encode())
 
 
 @given(st.dictionaries(st.text(max_size=6), VALUES, min_size=1, max_size=4))
