@@ -52,9 +52,10 @@ def main() -> None:
         print(f"{part} ...", file=sys.stderr, flush=True)
         began = time.monotonic()
         raw = PARTS[part].measure(arguments.quick)
+        described = machine.describe()
         if part == "epoch":
-            results.setdefault("epochs", {})[machine.describe()["machine"]] = raw["laps"]
-        results[part] = {**machine.describe(), "took": time.monotonic() - began, "raw": raw}
+            results.setdefault("epochs", {})[described["machine"]] = raw["laps"]
+        results[part] = {**described, "took": time.monotonic() - began, "raw": raw}
         if not arguments.quick:
             write_json(RESULTS, results)
     pages = tables(results)

@@ -45,8 +45,7 @@ def manifold(
     points = f"{columns}" if rows == 1 else f"a grid of {columns} x {rows}"
     title = f"{shown} decoded at {points} latent points"
     if latent_dim > 2:
-        varied = f"the two units whose means vary most ({', '.join(names)})"
-        title += f";\nslice through {varied}, all others 0"
+        title += f";\nslice through {_varied(names)}"
     axes.set_title(title)
     return figure
 
@@ -78,7 +77,7 @@ def manifold_quantiles(grid: np.ndarray, units: np.ndarray, latent_dim: int) -> 
     if rows > 1:
         title += ": all are equally likely under it"
     if latent_dim > 2:
-        title += f";\nthe two units whose means vary most ({', '.join(names)}), all others 0"
+        title += f";\n{_varied(names)}"
     axes.set_title(title)
     return figure
 
@@ -128,6 +127,11 @@ def traversals(walks: np.ndarray, axis: np.ndarray, units: np.ndarray, kl: np.nd
     which = f"the {rows} with the largest KL" if rows < len(kl) else "by their KL"
     axes.set_title(f"Traversals of latent units, {which}")
     return figure
+
+
+def _varied(names: Sequence[str]) -> str:
+    """Which units a grid spans, of more than two."""
+    return f"the two units whose means vary most ({', '.join(names)}), all others 0"
 
 
 def _bare(axes: Axes) -> None:

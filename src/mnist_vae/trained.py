@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import origins, outputs
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.repository import Repository
@@ -32,10 +31,7 @@ class Trained:
         """
         if not self.md5:
             return self.folder / path
-        found = outputs.cached(self.folder, self.md5.get(path, ""))
-        if found is None:
-            raise PipelineError(f"{path} of {self.name} is not in the DVC cache; {outputs.REMEDY}")
-        return found
+        return outputs.held(self.folder, self.md5.get(path, ""), path, self.name)
 
     @property
     def weights(self) -> Path:

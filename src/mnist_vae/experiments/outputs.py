@@ -5,6 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnist_vae.errors import PipelineError
+
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
     from dvc_data.hashfile.db import HashFileDB
@@ -27,6 +29,14 @@ def cached(folder: Path, md5: str) -> Path | None:
     """
     path = Path(_cache(folder).oid_to_path(md5)) if md5 else None
     return path if path and path.is_file() else None
+
+
+def held(folder: Path, md5: str, path: str, owner: str) -> Path:
+    """As `cached`; PipelineError that names the output and whose it is, if the cache lost it."""
+    found = cached(folder, md5)
+    if found is None:
+        raise PipelineError(f"{path} of {owner} is not in the DVC cache; {REMEDY}")
+    return found
 
 
 def place(folder: Path) -> str:

@@ -168,9 +168,8 @@ def _error(values: np.ndarray) -> float | None:
 
 
 def _arrays(repository: Repository, member: Member) -> dict[str, np.ndarray]:
-    found = outputs.cached(repository.folder, member.snapshot.outputs.get(ARRAYS, ""))
-    if found is None:
-        raise PipelineError(f"{ARRAYS} of {member.name} is not in the DVC cache; {outputs.REMEDY}")
+    md5 = member.snapshot.outputs.get(ARRAYS, "")
+    found = outputs.held(repository.folder, md5, ARRAYS, member.name)
     return load_arrays(found.read_bytes())
 
 
