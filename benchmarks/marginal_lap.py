@@ -13,7 +13,8 @@ from torch import Tensor
 
 from benchmarks import clock, data
 from benchmarks.recipe import NETWORK
-from mnist_vae import evaluation, marginal, model, runtime
+from mnist_vae import marginal, model, runtime
+from mnist_vae import posterior as posteriors
 from mnist_vae.images import PIXELS
 from mnist_vae.linear import product
 
@@ -61,7 +62,7 @@ def main() -> None:
     )
     x = data.images(arguments.data, arguments.images).to(device)
     vae = model.VAE(NETWORK).to(device)
-    posterior = evaluation.infer(vae, x)
+    posterior = posteriors.infer(vae, x)
     work = products(arguments.kind, len(x), arguments.points, arguments.device)
     count = float(flop(work))
 

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks import clock, data
 from benchmarks.recipe import BATCH, NETWORK, PLAIN
-from mnist_vae import checkpoint, model, params, progress, runtime, training
+from mnist_vae import checkpoint, initialization, params, progress, runtime, training
 from mnist_vae.history import Row
 from mnist_vae.tracking import live
 
@@ -31,7 +31,7 @@ def main() -> None:
     settings = replace(params.load(training.TrainingParams), **changes)  # type: ignore[arg-type]
     everything = data.images(arguments.data)
     images, validation = everything[: arguments.images], everything[: arguments.validation]
-    vae = model.new(NETWORK, settings, images.mean(0)).to(device)
+    vae = initialization.new(NETWORK, settings, images.mean(0)).to(device)
 
     laps = clock.Clock()
     bar = progress.Bar(vae, len(images), settings, runtime.describe(device))

@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmarks import data
 from benchmarks.recipe import CANDIDATES, NETWORK, PLAIN
 from benchmarks.report import Table, target
-from mnist_vae import checkpoint, model, params, runtime, training
+from mnist_vae import checkpoint, initialization, params, runtime, training
 from mnist_vae.history import Row
 from mnist_vae.preprocess import PreprocessParams, preprocess, write
 
@@ -41,7 +41,7 @@ def curve(train: Tensor, validation: Tensor, changes: Mapping[str, object], devi
     """Train with params.yaml and `changes`."""
     machine = runtime.prepare(runtime.RuntimeParams(device, torch.get_num_threads(), "native"))
     settings = replace(params.load(training.TrainingParams), **changes)  # type: ignore[arg-type]
-    vae = model.new(NETWORK, settings, train.mean(0)).to(machine)
+    vae = initialization.new(NETWORK, settings, train.mean(0)).to(machine)
     taken: Curve = []
     began = time.perf_counter()
 

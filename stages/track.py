@@ -11,7 +11,7 @@ from pathlib import Path
 from mnist_vae.errors import PipelineError
 from mnist_vae.files import write_text
 from mnist_vae.inputs import Inputs
-from mnist_vae.tracking.store import StoreError
+from mnist_vae.tracking.faults import StoreError
 from mnist_vae.tracking.track import track
 
 DONE = Path("metrics/.tracked")

@@ -3,9 +3,10 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from mnist_vae import checkpoint, dataset, history, model, progress, runtime, training
+from mnist_vae import checkpoint, dataset, history, initialization, model, progress, runtime
 from mnist_vae.inputs import Inputs
 from mnist_vae.tracking import environment, live
+from mnist_vae.training import TrainingParams, fit
 
 MODEL = Path("models/vae.safetensors")
 HISTORY = Path("metrics/history.csv")
@@ -13,14 +14,14 @@ HISTORY = Path("metrics/history.csv")
 
 def main(inputs: Inputs) -> None:
     architecture = inputs.load(model.ModelParams)
-    settings = inputs.load(training.TrainingParams)
+    settings = inputs.load(TrainingParams)
     machine = inputs.load(runtime.RuntimeParams)
 
     device = runtime.prepare(machine)
     trained_on = environment.describe(machine.device)
     images = dataset.load_intensities("train")
     validation = dataset.load_observations("validation", settings.likelihood)
-    vae = model.new(architecture, settings, images.mean(0)).to(device)
+    vae = initialization.new(architecture, settings, images.mean(0)).to(device)
 
     path = checkpoint.path_for("train", inputs.digests, (architecture, settings, machine), device)
     saved = checkpoint.Checkpoint(path, checkpoint.interval())
@@ -34,7 +35,7 @@ def main(inputs: Inputs) -> None:
                 bar.epoch(epochs[-1])
                 tracker.send(epochs)
 
-            epochs = training.fit(vae, images, validation, settings, saved, bar.step, on_epoch)
+            epochs = fit(vae, images, validation, settings, saved, bar.step, on_epoch)
             inputs.check()
         history.write(HISTORY, epochs)
         model.save(vae, MODEL)

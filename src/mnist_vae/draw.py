@@ -9,7 +9,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mnist_vae import dataset, evaluation, runtime, tiles
+from mnist_vae import dataset, runtime, tiles
+from mnist_vae import posterior as posteriors
 from mnist_vae.errors import PipelineError
 from mnist_vae.evaluated import as_shown
 from mnist_vae.figure import WIDTH, minus, shortened, styled
@@ -120,8 +121,8 @@ def encode(
     x = intensities[None]
     if likelihood == "binarized":
         x = dataset.draw(x, runtime.generator(seed, "encode"))
-    posterior = evaluation.infer(model, x)
-    distortion = evaluation.distortion(model, x, posterior, samples, seed).item()
+    posterior = posteriors.infer(model, x)
+    distortion = posteriors.distortion(model, x, posterior, samples, seed).item()
     rate = posterior.kl_per_unit.sum(dtype=torch.float64).item()
     elbo = -(rate + distortion)
     images = as_shown(torch.cat([x, model(x)]).numpy(), look)

@@ -9,11 +9,11 @@ from itertools import combinations
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import trange
 
-from mnist_vae import dataset, elbo, marginal, probe, runtime, walks
+from mnist_vae import dataset, marginal, probe, runtime, walks
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE
+from mnist_vae.posterior import Posterior, distortion, infer
 
 ACTIVE = 0.01  # Burda et al. 2015, section 5.2: a unit is active if Var_x(E[z|x]) is above this
 COLUMNS = 10  # of reconstructions: one for each of the first ten classes, more if there are fewer
@@ -38,39 +38,6 @@ class EvaluationParams:
     manifold_extent: float
     reconstructions: int
     prior_samples: int
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """q(z|x) of N images: mean and log-variance (N, L), KL of each unit (N, L), nats."""
-
-    mean: Tensor
-    log_variance: Tensor
-    kl_per_unit: Tensor
-
-
-@torch.no_grad()
-def infer(model: VAE, x: Tensor, chunk: int = 1000) -> Posterior:
-    """Encode x (N, 784)."""
-    parts = [model.encode(images) for images in x.split(chunk)]
-    mean, log_variance = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Posterior(mean, log_variance, elbo.kl_per_unit(mean, log_variance))
-
-
-@torch.no_grad()
-def distortion(model: VAE, x: Tensor, posterior: Posterior, samples: int, seed: int) -> Tensor:
-    """-E[log p(x|z)] of each image by `samples` draws from q(z|x): (N,), nats, float64."""
-    noise = runtime.generator(seed, "evaluation", x.device)
-    total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    chunk = 1000
-    for _ in trange(samples, desc="ELBO", unit="sample", disable=None, leave=False):
-        for start in range(0, len(x), chunk):
-            part = slice(start, start + chunk)
-            mean, log_variance = posterior.mean[part], posterior.log_variance[part]
-            draw = torch.randn(mean.shape, generator=noise, device=x.device)
-            logits = model.decode(elbo.reparameterize(mean, log_variance, draw))
-            total[part] -= model.pixels.log_px_z(logits, x[part])
-    return total / samples
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:

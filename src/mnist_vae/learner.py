@@ -10,7 +10,8 @@ from mnist_vae import runtime
 from mnist_vae.adam import Adam
 from mnist_vae.checkpoint import Parts
 from mnist_vae.cuda_graph import Replayed
-from mnist_vae.model import VAE, StartParams
+from mnist_vae.initialization import StartParams
+from mnist_vae.model import VAE
 from mnist_vae.objective import ObjectiveParams, bound, importance_warmup, in_epoch, observe
 
 EVERY = 10  # steps between two updates of the averaged weights

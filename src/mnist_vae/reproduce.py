@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.experiments import compare, outputs
+from mnist_vae.experiments import compare, outputs, pipeline
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.compare import Verdict
 from mnist_vae.experiments.repository import Repository
@@ -64,7 +64,7 @@ def reproduce(root: Path, revision: str, folder: Path | None = None) -> Rerun:
             if committed.data:
                 _bring_images(repository, commit, committed.params["data_folder"], clone)
             read = snapshots.workspace(clone)
-            stages = dict.fromkeys(snapshots.producers(read).values())
+            stages = dict.fromkeys(pipeline.producers(read).values())
             env = _settings(root, programs)
             whole_run = ("--force", "--no-run-cache")
             run(["dvc", "repro", *whole_run, *stages], clone, env, shown=True)

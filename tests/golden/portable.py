@@ -6,7 +6,7 @@ With names of PARTS after the folder, only those.
 """
 
 # ruff: noqa: E402
-from mnist_vae import arithmetic
+from mnist_vae import arithmetic, initialization
 
 arithmetic.prepare(arithmetic.ArithmeticParams("portable"))  # before torch and numpy
 
@@ -90,7 +90,7 @@ def run(raw: Path, folder: Path, kind: str, pictures: bool) -> None:
     labels = preprocess.parse_idx(stored, (preprocess.TEST_IMAGES,), "t10k-labels")
     train, test = images[:TRAINED], images[TRAINED : TRAINED + TESTED]
     train_labels, test_labels = labels[:TRAINED], labels[TRAINED : TRAINED + TESTED]
-    vae = model.new(architecture, replace(settings, weight_init="spread"), train.mean(0))
+    vae = initialization.new(architecture, replace(settings, weight_init="spread"), train.mean(0))
     saved = Checkpoint(folder / "none.safetensors", seconds=1e9)
     epochs = training.fit(vae, train, test, settings, saved, lambda _: None, lambda _: None)
     history.write(folder / "history.csv", epochs)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 # ruff: noqa: E402
-from mnist_vae import arithmetic
+from mnist_vae import arithmetic, initialization
 
 KIND = "native" if __name__ == "__main__" and sys.argv[3:] == ["native"] else "portable"
 arithmetic.prepare(arithmetic.ArithmeticParams(KIND))  # before torch and numpy
@@ -65,7 +65,7 @@ def train(raw: Path, threads: int) -> dict[str, object]:
     network = model.ModelParams(
         latent_dim=2, hidden_sizes=(512, 512), activation="relu", architecture="mlp"
     )
-    vae = model.new(network, PARAMS, images[:IMAGES].mean(0))
+    vae = initialization.new(network, PARAMS, images[:IMAGES].mean(0))
     with tempfile.TemporaryDirectory() as folder:
         history = training.fit(
             vae.to(device),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from mnist_vae import model, pixels, training
+from mnist_vae import initialization, pixels, training
 from mnist_vae.checkpoint import Checkpoint
 from mnist_vae.history import Row
 from mnist_vae.model import VAE, ModelParams
@@ -88,7 +88,7 @@ MLP = ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu", architect
 
 def new_model(params: TrainingParams, architecture: ModelParams = MLP) -> VAE:
     vae = VAE(architecture, pixels=pixels.of(params.likelihood))
-    model.initialize(vae, params.weight_init, None, torch.Generator().manual_seed(1))
+    initialization.initialize(vae, params.weight_init, None, torch.Generator().manual_seed(1))
     return vae
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mnist_vae import diagram, model, params, pixels
+from mnist_vae import diagram, initialization, model, params, pixels
 from mnist_vae.download import FILES, OWN
 from mnist_vae.experiments.snapshot import PROTOCOLS
 from mnist_vae.model import VAE, ModelParams
@@ -29,7 +29,7 @@ def test_every_model_is_built_stored_and_drawn(
     chosen = {"architecture": architecture, "activation": activation, "hidden_sizes": [3, 4, 5]}
     vae = VAE(params.select(ModelParams, SETTINGS | chosen))
     mean_image = torch.full((784,), 0.3) if output_bias == "data_mean" else None
-    model.initialize(vae, weight_init, mean_image, torch.Generator().manual_seed(0))
+    initialization.initialize(vae, weight_init, mean_image, torch.Generator().manual_seed(0))
     images = torch.rand(2, 784)
     made = vae(images)
     assert made.isfinite().all()
@@ -54,7 +54,7 @@ def test_every_likelihood_begins_at_the_mean_image_and_is_stored_and_named(
         params.select(ModelParams, SETTINGS | {"hidden_sizes": [3]}), pixels=pixels.of(likelihood)
     )
     mean_image = torch.linspace(0.01, 0.95, 784)
-    model.initialize(vae, "torch", mean_image, torch.Generator().manual_seed(0))
+    initialization.initialize(vae, "torch", mean_image, torch.Generator().manual_seed(0))
     with torch.no_grad():
         vae.decoder.get_parameter("2.weight").zero_()
     made = vae.means(torch.zeros(1, 2))[0]
@@ -81,7 +81,7 @@ def test_no_two_schemes_give_the_same_weights() -> None:
     weights = set()
     for scheme in ENUMS["weight_init"]:
         vae = VAE(params.select(ModelParams, SETTINGS | {"hidden_sizes": [3]}))
-        model.initialize(vae, scheme, None, torch.Generator().manual_seed(0))
+        initialization.initialize(vae, scheme, None, torch.Generator().manual_seed(0))
         weights.add(tuple(vae.decoder.get_parameter("0.weight").flatten().tolist()))
     assert len(weights) == len(ENUMS["weight_init"])
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_vae import __main__, draw, evaluation, model, own_images, png
+from mnist_vae import __main__, draw, initialization, own_images, png
+from mnist_vae import posterior as posteriors
 from mnist_vae.errors import PipelineError
 from mnist_vae.images import Look
 from mnist_vae.model import VAE, ModelParams
@@ -22,7 +23,7 @@ LABELS = np.repeat(np.arange(5, dtype=np.uint8), 4)
 
 def network(units: int = 2) -> VAE:
     vae = VAE(ModelParams(units, (8,), "tanh", "mlp"))
-    model.initialize(vae, "torch", None, torch.Generator().manual_seed(0))
+    initialization.initialize(vae, "torch", None, torch.Generator().manual_seed(0))
     return vae.eval()
 
 
@@ -113,11 +114,11 @@ def test_an_encoding_is_that_of_the_evaluation(likelihood: str) -> None:
     vae, x = network(), torch.rand(784).round()  # black and white: both protocols see the same
     made = draw.encode(vae, x, likelihood, 50, 0)
     render(made.figure)
-    posterior = evaluation.infer(vae, x[None])
+    posterior = posteriors.infer(vae, x[None])
     np.testing.assert_allclose(made.mean, posterior.mean[0])
     np.testing.assert_allclose(made.deviation**2, posterior.log_variance[0].exp(), rtol=1e-5)
     assert made.rate == pytest.approx(made.kl.sum())
-    loss = evaluation.distortion(vae, x[None], posterior, 50, 0).item()
+    loss = posteriors.distortion(vae, x[None], posterior, 50, 0).item()
     assert made.elbo == pytest.approx(-(made.rate + loss))
     np.testing.assert_allclose(shown(made.figure), torch.stack([x, vae(x)]), atol=1e-6)
     grey = draw.encode(vae, x / 2, likelihood, 1, 0)

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_vae import dataset, evaluation, model, preprocess, probe
+from mnist_vae import dataset, evaluation, initialization, preprocess, probe
+from mnist_vae import posterior as posteriors
 from mnist_vae.errors import PipelineError
 from mnist_vae.evaluation import EvaluationParams
-from mnist_vae.model import VAE, ModelParams, StartParams
+from mnist_vae.initialization import StartParams
+from mnist_vae.model import VAE, ModelParams
 from mnist_vae.preprocess import PreprocessParams
 
 PARAMS = EvaluationParams(
@@ -35,7 +37,7 @@ LABELS = np.arange(60, dtype=np.uint8) % 10
 
 def vae(latent_dim: int = 2, hidden: int = 8) -> VAE:
     network = VAE(ModelParams(latent_dim, (hidden,), "tanh", "mlp"))
-    model.initialize(network, "glorot", None, torch.Generator().manual_seed(0))
+    initialization.initialize(network, "glorot", None, torch.Generator().manual_seed(0))
     return network.eval()
 
 
@@ -193,7 +195,7 @@ def test_a_grid_that_misses_the_codes_is_refused(broken: float) -> None:
         evaluation.log_likelihood(
             network,
             digits().round(),
-            evaluation.infer(network, digits()),
+            posteriors.infer(network, digits()),
             torch.zeros(len(digits())),
             coarse,
         )
@@ -270,7 +272,7 @@ def test_images_of_another_size_with_any_classes_or_none(
     labels: np.ndarray | None, classes: int
 ) -> None:
     x = torch.rand((60, 25), generator=torch.Generator().manual_seed(1))
-    network = model.new(
+    network = initialization.new(
         ModelParams(2, (8,), "tanh", "mlp"),
         StartParams("greyscale", "glorot", "zero", 0),
         x.mean(0),

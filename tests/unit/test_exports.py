@@ -9,7 +9,7 @@ import pytest
 import torch
 from mlflow.models import Model
 
-from mnist_vae import model
+from mnist_vae import initialization, model
 from mnist_vae.arrays import read_arrays
 from mnist_vae.model import VAE, ModelParams
 from mnist_vae.tracking import exports
@@ -23,7 +23,7 @@ CONV = replace(MLP, architecture="conv", hidden_sizes=(4, 6, 8))
 
 def saved(architecture: ModelParams, seed: int, path: Path) -> VAE:
     vae = VAE(architecture)
-    model.initialize(vae, "torch", None, torch.Generator().manual_seed(seed))
+    initialization.initialize(vae, "torch", None, torch.Generator().manual_seed(seed))
     model.save(vae, path)
     return model.load(path)
 

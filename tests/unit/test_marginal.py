@@ -5,13 +5,14 @@ import math
 import pytest
 import torch
 
-from mnist_vae import elbo, evaluation, marginal, model
+from mnist_vae import elbo, initialization, marginal
+from mnist_vae import posterior as posteriors
 from mnist_vae.model import VAE, ModelParams
 
 
 def small(latent_dim: int = 2, scale: float = 1.0) -> VAE:
     network = VAE(ModelParams(latent_dim, (8,), "tanh", "mlp"))
-    model.initialize(network, "glorot", torch.rand(784), torch.Generator().manual_seed(0))
+    initialization.initialize(network, "glorot", torch.rand(784), torch.Generator().manual_seed(0))
     with torch.no_grad():
         network.decoder[-1].weight.mul_(scale)
     return network.eval()
@@ -22,7 +23,7 @@ def digits(count: int = 20) -> torch.Tensor:
 
 
 def iwae(network: VAE, x: torch.Tensor, samples: int, seed: int = 0) -> torch.Tensor:
-    posterior = evaluation.infer(network, x)
+    posterior = posteriors.infer(network, x)
     return marginal.iwae(network, x, posterior.mean, posterior.log_variance, samples, seed)
 
 
@@ -61,8 +62,8 @@ def test_quadrature_of_one_pixel_agrees_with_the_probit_integral() -> None:
 
 def test_elbo_iwae_and_quadrature_are_ordered_and_meet() -> None:
     network, x = small(scale=3.0), digits(40)
-    posterior = evaluation.infer(network, x)
-    loss = evaluation.distortion(network, x, posterior, 2000, 0)
+    posterior = posteriors.infer(network, x)
+    loss = posteriors.distortion(network, x, posterior, 2000, 0)
     bound = -(loss + posterior.kl_per_unit.sum(-1))
     exact = marginal.quadrature(network, x, 301, 6.0).log_px
     k10 = torch.stack([iwae(network, x, 10, seed) for seed in range(20)]).mean(0)
@@ -73,8 +74,8 @@ def test_elbo_iwae_and_quadrature_are_ordered_and_meet() -> None:
 
 def test_iwae_of_one_sample_is_the_elbo_on_average() -> None:
     network, x = small(), digits(10)
-    posterior = evaluation.infer(network, x)
-    bound = -(evaluation.distortion(network, x, posterior, 4000, 0) + posterior.kl_per_unit.sum(-1))
+    posterior = posteriors.infer(network, x)
+    bound = -(posteriors.distortion(network, x, posterior, 4000, 0) + posterior.kl_per_unit.sum(-1))
     single = torch.stack([iwae(network, x, 1, seed) for seed in range(2000)]).mean(0)
     torch.testing.assert_close(single, bound, atol=0.2, rtol=0)
 

@@ -11,18 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mnist_vae import model
+from mnist_vae import initialization, model
 from mnist_vae.arrays import read_arrays, write_arrays
 from mnist_vae.errors import PipelineError
+from mnist_vae.initialization import StartParams
 from mnist_vae.layers import Tanh
-from mnist_vae.model import VAE, ModelParams, StartParams
+from mnist_vae.model import VAE, ModelParams
 
 TINY = ModelParams(latent_dim=3, hidden_sizes=(5, 4), activation="tanh", architecture="mlp")
 
 
 def tiny(seed: int = 0) -> VAE:
     vae = VAE(TINY)
-    model.initialize(vae, "glorot", None, torch.Generator().manual_seed(seed))
+    initialization.initialize(vae, "glorot", None, torch.Generator().manual_seed(seed))
     return vae
 
 
@@ -50,7 +51,7 @@ def test_the_decoder_mirrors_the_encoder() -> None:
 
 def test_initial_decoder_gives_the_mean_image() -> None:
     vae, mean_image = tiny(), torch.rand(784)
-    model.initialize(vae, "glorot", mean_image, torch.Generator().manual_seed(0))
+    initialization.initialize(vae, "glorot", mean_image, torch.Generator().manual_seed(0))
     logits = vae.decode(torch.zeros(3))
     torch.testing.assert_close(
         torch.sigmoid(logits), mean_image.clamp(1e-3, 1 - 1e-3), atol=1e-6, rtol=1e-5
@@ -66,7 +67,7 @@ def test_spread_codes_and_bends_fill_the_latent_space(
     vaes = {}
     for scheme in ("torch", "spread"):
         vaes[scheme] = VAE(ModelParams(units, sizes, "relu", kind))
-        model.initialize(vaes[scheme], scheme, None, torch.Generator().manual_seed(0))
+        initialization.initialize(vaes[scheme], scheme, None, torch.Generator().manual_seed(0))
 
     def bends(vae: VAE) -> torch.Tensor:  # distance of each unit's w z + b = 0 from the origin
         first = vae.decoder[0]
@@ -160,7 +161,7 @@ def test_convolutions_have_the_same_interface() -> None:
 def test_images_of_any_size(architecture: ModelParams, side: int, tmp_path: Path) -> None:
     start = StartParams("greyscale", "spread", "data_mean", seed=0)
     mean_image = torch.rand(side**2) * 0.8 + 0.1
-    vae = model.new(architecture, start, mean_image)
+    vae = initialization.new(architecture, start, mean_image)
     images = torch.rand(2, 3, side**2)
     mean, _ = vae.encode(images)
     assert mean.shape == (2, 3, 3)
@@ -186,14 +187,14 @@ def test_without_a_mean_image_the_output_bias_is_zero(
     scheme: str, architecture: ModelParams
 ) -> None:
     vae = VAE(architecture)
-    model.initialize(vae, scheme, None, torch.Generator().manual_seed(0))
+    initialization.initialize(vae, scheme, None, torch.Generator().manual_seed(0))
     assert torch.count_nonzero(vae.decoder.get_parameter(f"{len(vae.decoder) - 1}.bias")) == 0
 
 
 def test_convolutions_see_neighbours_and_start_from_the_mean_image() -> None:
     vae, mean_image = VAE(CONV), torch.rand(784)
     for scheme in ("glorot", "torch"):
-        model.initialize(vae, scheme, mean_image, torch.Generator().manual_seed(0))
+        initialization.initialize(vae, scheme, mean_image, torch.Generator().manual_seed(0))
         shift = vae.decoder.get_parameter(f"{len(vae.decoder) - 1}.bias")
         torch.testing.assert_close(torch.sigmoid(shift), mean_image.clamp(1e-3, 1 - 1e-3))
         assert (vae.decode(torch.zeros(3)) - shift).abs().max() < 1  # glorot: 0
@@ -206,7 +207,7 @@ def test_convolutions_see_neighbours_and_start_from_the_mean_image() -> None:
 @pytest.mark.parametrize("architecture", [TINY, CONV], ids=["mlp", "conv"])
 def test_initial_weights_fill_their_interval(architecture: ModelParams) -> None:
     vae = VAE(replace(architecture, hidden_sizes=(20, 30, 40)))
-    model.initialize(vae, "torch", torch.rand(784), torch.Generator().manual_seed(0))
+    initialization.initialize(vae, "torch", torch.rand(784), torch.Generator().manual_seed(0))
     ours = [layer for layer in vae.modules() if hasattr(layer, "reset_parameters")]
     assert len(ours) == 8
     for layer in ours:
@@ -217,7 +218,7 @@ def test_initial_weights_fill_their_interval(architecture: ModelParams) -> None:
             layer.reset_parameters()  # torch's own
             expected = layer.weight.abs().max().item()
         assert largest == pytest.approx(expected, rel=0.1)
-    model.initialize(vae, "glorot", torch.rand(784), torch.Generator().manual_seed(0))
+    initialization.initialize(vae, "glorot", torch.rand(784), torch.Generator().manual_seed(0))
     for layer in ours:
         taps = layer.weight[0, 0].numel()  # 1 of a fully connected layer
         limit = math.sqrt(6 / (taps * (layer.weight.shape[0] + layer.weight.shape[1])))
@@ -230,7 +231,7 @@ def test_initial_activations_neither_vanish_nor_explode(
     scheme: str, architecture: ModelParams
 ) -> None:
     vae = VAE(replace(architecture, hidden_sizes=(32, 32, 32), latent_dim=16))
-    model.initialize(vae, scheme, None, torch.Generator().manual_seed(0))
+    initialization.initialize(vae, scheme, None, torch.Generator().manual_seed(0))
     logits = vae.decode(torch.randn(100, 16, generator=torch.Generator().manual_seed(1)))
     assert 0.01 < logits.var(0).mean() ** 0.5 < 3
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_vae import dataset, model, objective
+from mnist_vae import dataset, initialization, objective
 from mnist_vae.model import VAE, ModelParams
 from mnist_vae.objective import bound, resample
 from tests.support.fitting import PARAMS
@@ -44,7 +44,7 @@ def test_what_encoder_and_likelihood_see() -> None:
 
 def network(seed: int = 0) -> VAE:
     vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(4,), activation="tanh", architecture="mlp"))
-    model.initialize(vae, "torch", None, torch.Generator().manual_seed(seed))
+    initialization.initialize(vae, "torch", None, torch.Generator().manual_seed(seed))
     return vae
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from mnist_vae import evaluation
+from mnist_vae import posterior as posteriors
 from mnist_vae.progress import Bar
 from tests.support import fitting
 
@@ -69,7 +69,7 @@ def test_evaluation_shows_how_far_it_is() -> None:
     vae = fitting.new_model(PARAMS)
     _, images = fitting.images()
     with terminal() as other_end:
-        evaluation.distortion(vae, images, evaluation.infer(vae, images), 3, 0)
+        posteriors.distortion(vae, images, posteriors.infer(vae, images), 3, 0)
         shown = read(other_end)
     assert "ELBO" in shown and "/3 [" in shown
     assert shown.endswith("\r")  # and leaves nothing behind

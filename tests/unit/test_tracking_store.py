@@ -13,8 +13,8 @@ from mlflow.exceptions import MlflowException
 
 from mnist_vae.experiments.snapshot import Snapshot
 from mnist_vae.tracking import about, live_child, runs, store, tags
+from mnist_vae.tracking.faults import StoreError, errors
 from mnist_vae.tracking.live import CLONE
-from mnist_vae.tracking.store import StoreError
 from tests.support import store_view
 from tests.support.checkout import ROOT
 
@@ -106,7 +106,7 @@ def test_nobody_waits_for_another_who_opens_a_store_that_is_made(project: Path) 
 def test_a_fault_gives_no_password_away() -> None:
     uri = "http://ada:secret@127.0.0.1:1"
     said = f"API request to {uri}/api/2.0/mlflow failed with exception HTTPConnectionPool"
-    with pytest.raises(StoreError) as fault, store.errors(uri):
+    with pytest.raises(StoreError) as fault, errors(uri):
         raise MlflowException(said)
     assert "secret" not in str(fault.value)
     assert "API request to http://127.0.0.1:1/api/2.0/mlflow failed" in str(fault.value)

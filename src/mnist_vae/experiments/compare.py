@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.experiments import outputs
+from mnist_vae.experiments import outputs, pipeline
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.repository import Repository
 from mnist_vae.experiments.snapshot import EVALUATION, HISTORY, Snapshot
@@ -68,7 +68,7 @@ def compare(
             found = cached.read_bytes()
         return found
 
-    stages = snapshots.producers(snapshots.workspace(folder))
+    stages = pipeline.producers(snapshots.workspace(folder))
     differences = [
         Difference(stages[path], path, _detail(path, before(path), folder / path))
         for path, md5 in committed.outputs.items()

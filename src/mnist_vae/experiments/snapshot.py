@@ -7,21 +7,18 @@ is one MLflow run, under however many names the experiment stands in Git.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.experiments.outputs import md5
+from mnist_vae.experiments import pipeline
+from mnist_vae.experiments.pipeline import Read
 from mnist_vae.experiments.yaml12 import parse
-from mnist_vae.inputs import filled, listed
 from mnist_vae.params import PARAMS
 
-Read = Callable[[str], bytes | None]
-TRACK = "track"  # the stage that only looks: its code cannot change a result
-_OUTPUTS = ("outs", "metrics", "plots")
 DATA = {split: f"data/processed/{split}.safetensors" for split in ("train", "validation", "test")}
 MODEL = "models/vae.safetensors"
 HISTORY = "metrics/history.csv"
@@ -112,9 +109,9 @@ def load(read: Read) -> Snapshot:
         lock = parse(locked, "dvc.lock").get("stages", {})
     except PipelineError as error:
         return replace(snapshot, problem=str(error))
-    if problem := _outdated(stages, lock, code, snapshot.params):
+    if problem := pipeline.outdated(stages, lock, code, snapshot.params):
         return replace(snapshot, problem=problem)
-    return replace(snapshot, outputs=_outputs({name: lock[name] for name in stages}))
+    return replace(snapshot, outputs=pipeline.outputs_of({name: lock[name] for name in stages}))
 
 
 def for_run(snapshot: Snapshot) -> Snapshot:
@@ -132,26 +129,20 @@ def load_inputs(read: Read) -> Snapshot:
     return _inputs(read)[0]
 
 
-def producers(read: Read) -> dict[str, str]:
-    """Output -> the stage that makes it, in dvc.yaml's order."""
-    stages = _stages(read).items()
-    return {path: name for name, stage in stages for path in _paths(stage, *_OUTPUTS)}
-
-
 def difference(params: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that `base` lacks or has otherwise, sorted by name."""
     return {
         name: params[name]
         for name in sorted(params)
-        if name not in base or _plain(params[name]) != _plain(base[name])
+        if name not in base or pipeline.plain(params[name]) != pipeline.plain(base[name])
     }
 
 
 def _inputs(read: Read) -> tuple[Snapshot, dict[str, Any], dict[str, str]]:
     """A snapshot without results, its stages, and the md5 of the files that they depend on."""
-    params, stages = _yaml(read, str(PARAMS)), _stages(read)
-    files = _code(read, stages)
-    code, data = _digest(files), _own_data(read, params, stages)
+    params, stages = pipeline.read_yaml(read, str(PARAMS)), pipeline.stages_of(read)
+    files = pipeline.sources(read, stages)
+    code, data = _digest(files), pipeline.own_data(read, params, stages)
     return Snapshot(params, code, _key(params, code, data), {}, "", data), stages, files
 
 
@@ -159,102 +150,5 @@ def _key(params: Mapping[str, Any], code: str, data: str) -> str:
     return _digest([params, code, data] if data else [params, code])
 
 
-def _own_data(read: Read, params: Mapping[str, Any], stages: Mapping[str, Any]) -> str:
-    """The md5 of the folder of images that a stage has read according to dvc.lock, if one has."""
-    if params.get("dataset") != "folder" or (locked := read("dvc.lock")) is None:
-        return ""
-    try:
-        lock = parse(locked, "dvc.lock").get("stages", {})
-    except PipelineError:
-        return ""
-    return "".join(
-        dep.get("md5", "")
-        for name, stage in stages.items()
-        for dep in lock.get(name, {}).get("deps", [])
-        if dep["path"] in _own_paths(stage, params)
-    )
-
-
-def _own_paths(stage: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
-    """A stage's dependencies that parameters name, as dvc.lock writes them."""
-    return [filled(path, params) for path in _paths(stage, "deps") if "${" in path]
-
-
-def _outdated(
-    stages: Mapping[str, Any], lock: Mapping[str, Any], code: Mapping[str, str], params: Any
-) -> str:
-    """Why dvc.lock does not describe these stages, code and parameters; empty if it does."""
-    outputs = _outputs(lock)
-    for name, stage in stages.items():
-        entry = lock.get(name)
-        if entry is None:
-            return f"dvc.lock has no stage {name}: the pipeline has not run to its end"
-        if entry.get("cmd") != stage.get("cmd"):
-            return f"dvc.lock holds another command of stage {name}"
-        seen = {dep["path"]: dep.get("md5", "") for dep in entry.get("deps", [])}
-        for path in _own_paths(stage, params):
-            if path not in seen:
-                return f"dvc.lock was made from another folder than {path} (stage {name})"
-        for path in _paths(stage, "deps"):
-            if "${" not in path and seen.get(path) != (code.get(path) or outputs.get(path)):
-                return f"dvc.lock is older than {path} (stage {name})"
-        for file, keys in listed(stage.get("params", [])).items():
-            values = entry.get("params", {}).get(str(file), {})
-            for key in keys or []:
-                wanted = params.get(key) if file == PARAMS else code.get(f"{file}:{key}")
-                if key not in values or _plain(values[key]) != _plain(wanted):
-                    return f"dvc.lock holds another {key} (stage {name})"
-    return ""
-
-
-def _stages(read: Read) -> dict[str, Any]:
-    stages = _yaml(read, "dvc.yaml").get("stages", {})
-    return {name: stage for name, stage in stages.items() if name != TRACK}
-
-
-def _code(read: Read, stages: Mapping[str, Any]) -> dict[str, str]:
-    """The md5 of all files that stages depend on and no stage makes, and packages' versions."""
-    made = {path for stage in stages.values() for path in _paths(stage, *_OUTPUTS)}
-    sources = {dep for stage in stages.values() for dep in _paths(stage, "deps")} - made
-    sources = {path for path in sources if "${" not in path}  # see _own_data
-    code = {path: "" if (text := read(path)) is None else md5(text) for path in sources}
-    for stage in stages.values():
-        for file, keys in listed(stage.get("params", [])).items():
-            if file != PARAMS:
-                values = _yaml(read, str(file))
-                code |= {f"{file}:{key}": str(values.get(key)) for key in keys or values}
-    return code
-
-
-def _outputs(lock: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        out["path"]: out.get("md5", "")
-        for name, stage in lock.items()
-        if name != TRACK
-        for out in stage.get("outs", [])
-    }
-
-
-def _paths(stage: Mapping[str, Any], *parts: str) -> list[str]:
-    entries = [entry for part in parts for entry in stage.get(part, [])]
-    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
-
-
-def _yaml(read: Read, path: str) -> dict[str, Any]:
-    content = read(path)
-    if content is None:
-        raise PipelineError(f"{path} does not exist")
-    return parse(content, path)
-
-
-def _plain(value: Any) -> Any:
-    """The value with 1.0 as 1, so that -S beta=1 and beta: 1.0 are the same, as for DVC."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(pipeline.plain(value), sort_keys=True).encode()).hexdigest()

@@ -10,8 +10,10 @@ from typing import Any
 
 from mnist_vae import params, refusals
 from mnist_vae.errors import PipelineError
+from mnist_vae.experiments import pipeline as pipelines
 from mnist_vae.experiments import snapshot as snapshots
-from mnist_vae.experiments.snapshot import HISTORY, SEEDS, Read
+from mnist_vae.experiments.pipeline import Read
+from mnist_vae.experiments.snapshot import HISTORY, SEEDS
 from mnist_vae.inputs import listed
 from mnist_vae.sweep.points import name_of
 
@@ -234,7 +236,7 @@ def _pointless(key: str, training: set[str]) -> str:
 def _of_training(pipeline: Read) -> set[str]:
     """The keys of params.yaml that the validation figures depend on: of `train`, and before it."""
     stages = params.held(Path("dvc.yaml"), pipeline("dvc.yaml"))["stages"]
-    makers = snapshots.producers(pipeline)
+    makers = pipelines.producers(pipeline)
     wanted, keys = [makers[HISTORY]], set[str]()
     for stage in wanted:  # which grows
         described = stages[stage]

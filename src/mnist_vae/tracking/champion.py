@@ -9,7 +9,8 @@ from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.recipes import Spread
 from mnist_vae.experiments.repository import root
 from mnist_vae.tracking import models, runs
-from mnist_vae.tracking.store import Store, errors, open_store
+from mnist_vae.tracking.faults import errors
+from mnist_vae.tracking.store import Store, open_store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

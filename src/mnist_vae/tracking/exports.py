@@ -21,7 +21,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from mnist_vae.tracking.store import StoreError
+from mnist_vae.tracking.faults import StoreError
 
 FOLDER = Path(".dvc/tmp/mlflow/exported")
 CODE = Path(__file__).parents[1]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_vae.experiments.snapshot import Snapshot
-from mnist_vae.tracking import about, runs
+from mnist_vae.tracking import about, faults, runs
 from mnist_vae.tracking import store as stores
 from mnist_vae.tracking.live import CLONE
 from mnist_vae.tracking.runs import Curves
@@ -62,7 +62,7 @@ def _log(begun: Mapping[str, Any], messages: "queue.Queue[Message]") -> None:
     root = Path.cwd()
     with stores.file_lock(root, f"live-{snapshot.key}", timeout=GRACE):
         store = stores.open_store(root)
-        with stores.errors(store.uri):
+        with faults.errors(store.uri):
             about.describe(store)
             run_id = _begin(store, snapshot, begun["tags"], begun["time"])
             with _system_metrics(run_id):

@@ -24,8 +24,10 @@ from mnist_vae.experiments.snapshot import Snapshot
 from mnist_vae.tracking import about, runs, seen, upsert
 from mnist_vae.tracking import tags as run_tags
 from mnist_vae.tracking.events import Event
+from mnist_vae.tracking.faults import errors
 from mnist_vae.tracking.seen import RESULTS, Seen
-from mnist_vae.tracking.store import Store, errors, file_lock, open_store
+from mnist_vae.tracking.store import Store, file_lock, open_store
+from mnist_vae.tracking.writer import Fetch
 
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
@@ -122,7 +124,7 @@ def _current(there: Seen, repository: Repository, entries: Sequence[_Entry]) -> 
 
 def _from_history(
     repository: Repository, entry: _Entry, folder: Path, said: dict[str, None]
-) -> upsert.Fetch:
+) -> Fetch:
     """Give files from Git, or else from DVC's cache or remotes, through copies in `folder`.
 
     What is wrong with a remote itself is put into `said`.

@@ -11,7 +11,8 @@ from mnist_vae.errors import PipelineError
 from mnist_vae.experiments.repository import Repository
 from mnist_vae.reproduce import Rerun
 from mnist_vae.tracking import runs
-from mnist_vae.tracking.store import Store, errors, open_store
+from mnist_vae.tracking.faults import errors
+from mnist_vae.tracking.store import Store, open_store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

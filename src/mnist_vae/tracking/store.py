@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import sqlite3
 import urllib.error
 import urllib.request
@@ -12,11 +11,11 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
 from mnist_vae.errors import PipelineError
+from mnist_vae.tracking.faults import StoreError, errors, hide_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,10 +33,6 @@ SETTINGS = {  # unless the user has set them
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-
-
-class StoreError(PipelineError):
-    """The MLflow store cannot be reached, opened or written."""
 
 
 @dataclass(frozen=True)
@@ -97,38 +92,6 @@ def open_store(root: Path) -> Store:
         mlflow.set_registry_uri(uri)
         client = mlflow.MlflowClient(uri, uri)
         return Store(uri, client, _experiment(client, uri, root), root)
-
-
-@contextmanager
-def errors(uri: str) -> Iterator[None]:
-    """Turn a fault of MLflow or its store into a StoreError of one line."""
-    try:
-        yield
-    except Exception as error:
-        if not _is_fault(error):
-            raise
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        # SQLAlchemy writes where it was before what the database said: "(sqlite3.Error) ..."
-        said = next((line for line in lines if re.match(r"\(\w+(\.\w+)+\) ", line)), lines[0])
-        said = re.sub(r"//[^/@\s]*@", "//", said)  # user and password, in MLflow's own words
-        raise StoreError(f"MLflow store {hide_password(uri)}: {said}") from error
-
-
-def _is_fault(error: Exception) -> bool:
-    """Is it the store's, and not a mistake of this code?"""
-    from mlflow.exceptions import MlflowException
-    from requests import RequestException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    return isinstance(
-        error, MlflowException | RequestException | SQLAlchemyError | sqlite3.Error | OSError
-    )
-
-
-def hide_password(uri: str) -> str:
-    """The URI without user and password."""
-    parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else uri
 
 
 @contextmanager

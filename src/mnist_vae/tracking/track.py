@@ -13,7 +13,9 @@ from mnist_vae.experiments.repository import Repository, root
 from mnist_vae.experiments.snapshot import Snapshot
 from mnist_vae.tracking import about, runs, summary, upsert
 from mnist_vae.tracking import tags as run_tags
-from mnist_vae.tracking.store import Store, errors, hide_password, open_store
+from mnist_vae.tracking.faults import errors, hide_password
+from mnist_vae.tracking.store import Store, open_store
+from mnist_vae.tracking.writer import DESCRIPTION, Fetch
 
 
 def track(folder: Path, check: Callable[[], None]) -> str:
@@ -24,7 +26,7 @@ def track(folder: Path, check: Callable[[], None]) -> str:
     dvc.lock does not belong to the workspace.
     """
     with TemporaryDirectory() as described:  # what describes the run is read once
-        for name in upsert.DESCRIPTION:
+        for name in DESCRIPTION:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, Path(described) / name)
         return _track(folder, Path(described), check)
@@ -32,9 +34,7 @@ def track(folder: Path, check: Callable[[], None]) -> str:
 
 def _track(folder: Path, described: Path, check: Callable[[], None]) -> str:
     there, fixed = snapshots.workspace(folder), snapshots.workspace(described)
-    snapshot = snapshots.load(
-        lambda path: fixed(path) if path in upsert.DESCRIPTION else there(path)
-    )
+    snapshot = snapshots.load(lambda path: fixed(path) if path in DESCRIPTION else there(path))
     if snapshot.problem:
         raise PipelineError(f"{snapshot.problem}; run `dvc repro`")
     with Repository(root()) as repository:
@@ -98,7 +98,7 @@ def run_of(name: str | None) -> tuple[str, str]:
     return run.info.run_id, store.address(run.info.run_id)
 
 
-def present(*folders: Path) -> upsert.Fetch:
+def present(*folders: Path) -> Fetch:
     """Give the files of the folders, each from the first that has it."""
 
     def fetch(path: str) -> Path | None:

@@ -19,7 +19,8 @@ from pathlib import Path
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments.repository import root
 from mnist_vae.tracking import about, view
-from mnist_vae.tracking.store import PORT, Store, errors, hide_password, open_store
+from mnist_vae.tracking.faults import errors, hide_password
+from mnist_vae.tracking.store import PORT, Store, open_store
 
 HOST = "127.0.0.1"
 LOG = Path(".dvc/tmp/mlflow/ui.log")
