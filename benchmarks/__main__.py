@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks import (
     epoch,
     evaluation,
+    experiment,
     gpu,
     machine,
     pipeline,
@@ -26,6 +27,7 @@ PARTS = {
     "epoch": epoch,
     "quality": quality,
     "pipeline": pipeline,
+    "experiment": experiment,
     "scaling": scaling,
     "stages": stages_alone,
     "evaluation": evaluation,

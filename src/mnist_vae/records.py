@@ -163,25 +163,32 @@ def update(root: Path) -> list[Path]:
 
 
 def _table(folder: Path, rows: Sequence[str], defaults: Mapping[str, Any]) -> str:
-    """A row for each recipe: its first seed's figures, and all its seeds'."""
+    """A row for each recipe: its first seed's figures, and all its seeds'.
+
+    Where all rows have an IWAE bound of as many samples, it leads, as papers give it: -log p(x).
+    """
     labels = params.held(LABELS, (folder / LABELS.name).read_bytes())
-    lines, firsts = [], []
-    for row in rows:
-        if row not in labels:
-            raise PipelineError(f"{LABELS} has no label for {row}")
-        found = read(folder, row)
+    if unnamed := [row for row in rows if row not in labels]:
+        raise PipelineError(f"{LABELS} has no label for {unnamed[0]}")
+    held = [read(folder, row) for row in rows]
+    _one_protocol([found[0] for found in held], rows)
+    samples = {found[0].params.get("iwae_samples", 0) for found in held}
+    bound = samples.pop() if len(samples) == 1 else 0
+    name, sign = (f"test_iwae_{bound}", -1) if bound else ("test_elbo", 1)
+    lines = []
+    for row, found in zip(rows, held, strict=True):
         first = found[0]
-        firsts.append(first)
-        several = Spread.of([record.figure("test_elbo") for record in found])
+        several = Spread.of([sign * record.figure(name) for record in found])
         seeds = "" if several.deviation is None else _number(several.mean, several.deviation)
-        elbo = _number(first.figure("test_elbo"), first.figure("test_elbo_se"))
-        parts = [minus(f"{first.figure(f'test_{name}'):.2f}") for name in ("rate", "distortion")]
+        leading = [_number(sign * first.figure(name), first.figure(f"{name}_se"))]
+        if bound:
+            leading.append(_number(first.figure("test_elbo"), first.figure("test_elbo_se")))
+        parts = [minus(f"{first.figure(f'test_{part}'):.2f}") for part in ("rate", "distortion")]
         command = f"`{_command(first.params, defaults)}`"
-        lines.append(
-            [str(labels[row]), command, elbo, *parts, f"{seeds} ({several.n})" * bool(seeds)]
-        )
-    _one_protocol(firsts, rows)
-    head = ["model", "command", "test ELBO", "rate", "distortion", "seeds"]
+        seeds = f"{seeds} ({several.n})" if seeds else ""
+        lines.append([str(labels[row]), command, *leading, *parts, seeds])
+    likelihood = [f"NLL (IWAE-{bound})"] if bound else []
+    head = ["model", "command", *likelihood, "test ELBO", "rate", "distortion", "seeds"]
     if not any(line[-1] for line in lines):
         head, lines = head[:-1], [line[:-1] for line in lines]
     whole = [head, ["---"] * len(head), *lines]

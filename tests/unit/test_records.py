@@ -73,6 +73,29 @@ def test_a_table_is_what_the_records_say(folder: Path) -> None:
     assert "`dvc exp run -S hidden_sizes=[512,512] -S latent_dim=3`" in other
 
 
+def test_a_likelihood_leads_where_every_row_has_it(folder: Path) -> None:
+    def with_bound(row: str, nll: float, **changes: object) -> None:
+        made = record(iwae_samples=5000, **changes)
+        bound = {"test_iwae_5000": -nll, "test_iwae_5000_se": 0.22}
+        records.write(folder, row, replace(made, metrics={"greyscale": METRICS | bound}))
+
+    for path in folder.glob("*/*.json"):
+        path.unlink()
+    with_bound("two", 86.2)
+    with_bound("two", 86.4, seed=1)
+    with_bound("three", 84.79, latent_dim=3)
+    defaults = DEFAULTS | {"iwae_samples": 5000}
+    table = records.render(PAGE, folder, defaults).splitlines()
+    assert table[2].startswith("| model | command | NLL (IWAE-5000) | test ELBO | rate |")
+    elbo = "\N{MINUS SIGN}136.78 ± 0.50"
+    rest = "6.80 | 129.95"
+    assert table[4].endswith(f"| 86.20 ± 0.22 | {elbo} | {rest} | 86.30 ± 0.14 (2) |")
+    assert table[5].endswith(f"| 84.79 ± 0.22 | {elbo} | {rest} |  |")
+    (folder / "three/seed-0.json").unlink()
+    records.write(folder, "three", record(latent_dim=3, iwae_samples=0))
+    assert "NLL" not in records.render(PAGE, folder, defaults)
+
+
 def test_a_row_without_a_record_cannot_stand(folder: Path) -> None:
     with pytest.raises(PipelineError, match="no label for four"):
         records.render(PAGE.replace("three", "four"), folder, DEFAULTS)
@@ -94,7 +117,8 @@ def test_a_row_is_one_recipe_and_a_table_one_protocol(folder: Path) -> None:
     with pytest.raises(PipelineError, match="two protocols"):
         records.render(PAGE, folder, DEFAULTS)
     with pytest.raises(PipelineError, match=r"has plot_dpi, which params\.yaml has not"):
-        records.render(PAGE, folder, {k: v for k, v in DEFAULTS.items() if k != "plot_dpi"})
+        fewer = {name: value for name, value in DEFAULTS.items() if name != "plot_dpi"}
+        records.render(PAGE.replace(", three", ""), folder, fewer)
 
 
 @given(st.permutations(range(5)))
