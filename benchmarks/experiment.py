@@ -59,7 +59,7 @@ def measure(quick: bool) -> dict[str, Any]:
             BEFORE: stack.enter_context(_older(ours.mirror)),
             IMPORTS: _imports(ours),
         }
-        for turn in range(2 if quick else 5):
+        for turn in range(2 if quick else 4):
             for name, sandbox in contestants.items():
                 lap = _lap(sandbox, seed=100 + turn)
                 print(f"  {name}: {lap['all']:.1f} s", file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import clock, epoch, floor, marginal_lap, report
+from benchmarks import clock, epoch, experiment, floor, marginal_lap, report
 from benchmarks.recipe import NETWORK
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE
@@ -103,3 +103,16 @@ def test_the_page_changes_between_the_markers_only(tmp_path: Path) -> None:
     page.write_text("no markers")
     with pytest.raises(PipelineError, match="no lines"):
         report.write(page, [])
+
+
+def test_an_experiment_is_compared_turn_by_turn() -> None:
+    laps = {
+        experiment.OURS: [{"all": 4.0, "train": 1.0}, {"all": 30.0, "train": 9.0}],
+        experiment.BEFORE: [{"all": 10.0, "train": 2.0}, {"all": 60.0, "train": 8.0}],
+        experiment.IMPORTS: [{"all": 3.0}, {"all": 12.0}],
+    }
+    (table,) = experiment.tables({"laps": laps})
+    assert table.header == ["", "ours", experiment.BEFORE, "imports alone", "target"]
+    assert table.rows[0] == ["all", "17.0", "35.0", "7.5", ""]
+    assert table.rows[1] == ["train", "5.0", "5.0", "-", ""]
+    assert table.rows[2][1:] == ["0.45", "1.00", "0.25", "≤ 0.4: missed"]
