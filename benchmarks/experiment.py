@@ -1,6 +1,5 @@
 """Part `experiment`: a further experiment against an older commit, and against imports alone."""
 
-import re
 import shutil
 import statistics
 import subprocess
@@ -109,14 +108,8 @@ def _lap(sandbox: Project, seed: int) -> Lap:
     """One further experiment: seconds in all, and of each stage that runs."""
     command = ["dvc", "exp", "run", "-S", f"seed={seed}"]
     done = process.run(command, sandbox.folder, sandbox.environment)
-    starts = [
-        (moment, found[1])
-        for moment, line in done.lines
-        if (found := re.match(r"Running stage '(\w+)'", line))
-    ]
-    ends = [moment for moment, _ in starts[1:]] + [done.seconds]
-    stages = {name: end - begun for (begun, name), end in zip(starts, ends, strict=True)}
-    return {"all": done.seconds, "before the first stage": starts[0][0], **stages}
+    start, stages = process.stages(done)
+    return {"all": done.seconds, "before the first stage": start, **stages}
 
 
 def tables(raw: dict[str, Any]) -> list[Table]:

@@ -1,6 +1,5 @@
 """Part `pipeline`: what DVC and MLflow cost beside the training, and how it grows."""
 
-import re
 import statistics
 import sys
 import time
@@ -46,16 +45,10 @@ def timed(sandbox: Project, command: list[str]) -> float:
 def from_nothing(sandbox: Project) -> dict[str, Any]:
     """`dvc repro` with an empty cache: in all, the training loop, and each stage."""
     done = process.run(["dvc", "repro"], sandbox.folder, sandbox.environment)
-    starts = [
-        (moment, found[1])
-        for moment, line in done.lines
-        if (found := re.match(r"Running stage '(\w+)'", line))
-    ]
-    ends = [moment for moment, _ in starts[1:]] + [done.seconds]
-    stages = {name: end - begun for (begun, name), end in zip(starts, ends, strict=True)}
+    start, stages = process.stages(done)
     loop = process.between(done.lines, "training ", "epoch ")
     print(f"  dvc repro: {done.seconds:.1f} s, training loop {loop:.1f} s", file=sys.stderr)
-    return {"seconds": done.seconds, "loop": loop, "start": starts[0][0], "stages": stages}
+    return {"seconds": done.seconds, "loop": loop, "start": start, "stages": stages}
 
 
 def downloads(sandbox: Project) -> dict[str, float | None]:

@@ -1,5 +1,6 @@
 """A program's wall time, output lines with their times, and peak memory."""
 
+import re
 import subprocess
 import sys
 import time
@@ -57,6 +58,18 @@ def run_small(
     """Run a program, and say the peak memory of its largest process in MiB."""
     done = run([sys.executable, "-S", "-c", LAUNCHER, *command], cwd, environment)
     return done, int(done.lines[-1][1].split()[1]) * KIB / 2**20
+
+
+def stages(done: Run) -> tuple[float, dict[str, float]]:
+    """Seconds until DVC runs its first stage, and of each stage: until the next, or the end."""
+    starts = [
+        (moment, found[1])
+        for moment, line in done.lines
+        if (found := re.match(r"Running stage '(\w+)'", line))
+    ]
+    ends = [moment for moment, _ in starts[1:]] + [done.seconds]
+    taken = {name: end - begun for (begun, name), end in zip(starts, ends, strict=True)}
+    return starts[0][0], taken
 
 
 def between(lines: Lines, first: str, last: str) -> float:

@@ -6,7 +6,7 @@ With names of PARTS after the folder, only those.
 """
 
 # ruff: noqa: E402
-from mnist_vae import arithmetic, initialization
+from mnist_vae import arithmetic
 
 arithmetic.prepare(arithmetic.ArithmeticParams("portable"))  # before torch and numpy
 
@@ -25,6 +25,7 @@ from mnist_vae import (
     figure,
     files,
     history,
+    initialization,
     model,
     plots,
     preprocess,

@@ -14,14 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 
 # ruff: noqa: E402
-from mnist_vae import arithmetic, initialization
+from mnist_vae import arithmetic
 
 KIND = "native" if __name__ == "__main__" and sys.argv[3:] == ["native"] else "portable"
 arithmetic.prepare(arithmetic.ArithmeticParams(KIND))  # before torch and numpy
 
 import torch
 
-from mnist_vae import model, preprocess, runtime, training
+from mnist_vae import initialization, model, preprocess, runtime, training
 from mnist_vae.checkpoint import Checkpoint
 from mnist_vae.images import SIDE
 from tests.support import fitting
