@@ -15,13 +15,12 @@ from ruamel.yaml import YAML
 from benchmarks import process, project
 from benchmarks.report import Table, target
 from mnist_vae.errors import PipelineError
-from tests.support.checkout import ROOT
+from tests.support.checkout import ROOT, outputs
 from tests.support.sandbox import Project
 
 BEFORE = "5c71c6d"  # the last commit before experiments were made cheaper
 SETTINGS: dict[str, object] = {"hidden_sizes": [16, 16], "epochs": 1}
 OURS, IMPORTS = "ours", "imports alone"
-OUTPUTS = ("outs", "metrics", "plots")
 LISTED = """
 import atexit, json, runpy, sys
 _, name, file = sys.argv
@@ -94,9 +93,7 @@ def _imports(ours: Project) -> Project:
     for name, stage in pipeline["stages"].items():
         listed = f"modules-{name}.json"
         ours.run(sys.executable, "-c", LISTED, name, str(skeleton.folder / listed))
-        outputs = [out for kind in OUTPUTS for out in stage.get(kind, [])]
-        paths = [out if isinstance(out, str) else next(iter(out)) for out in outputs]
-        stage["cmd"] = " ".join(["python stage.py", listed, *paths])
+        stage["cmd"] = " ".join(["python stage.py", listed, *outputs(name)])
     yaml.dump(pipeline, path)
     shutil.rmtree(skeleton.folder / "data/raw")
     skeleton.dvc("repro")
