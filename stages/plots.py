@@ -17,7 +17,8 @@ def main(inputs: Inputs) -> None:
     arrays, look = evaluated.read(ARRAYS)
     epochs = history.read(HISTORY)
     network = diagram.read(MODEL)
-    figures = plots.draw(epochs, arrays, look.classes, network.continuous) | diagram.draw(network)
+    known = look.classes, network.continuous, network.components
+    figures = plots.draw(epochs, arrays, *known) | diagram.draw(network)
     table = latent.unit_table(arrays["kl_per_unit"], arrays["active"])
     caption = evaluated.caption(arrays)
     inputs.check()

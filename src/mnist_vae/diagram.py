@@ -38,11 +38,15 @@ Layers = tuple[Layer, ...]
 
 @dataclass(frozen=True)
 class Network:
-    """The layers of encoder and decoder, and whether the pixels are continuous Bernoulli."""
+    """The layers of encoder and decoder; whether the pixels are continuous Bernoulli; the prior.
+
+    components: of the learned prior, 0 for N(0, I).
+    """
 
     encoder: Layers
     decoder: Layers
     continuous: bool = False
+    components: int = 0
 
 
 def read(path: Path) -> Network:
@@ -54,7 +58,9 @@ def read(path: Path) -> Network:
             raise PipelineError(f"{path} does not name its layers; run `dvc repro train`")
         parts = architecture["layers"]
         continuous = architecture.get("pixels") == "continuous_bernoulli"
-        return Network(_layers(parts["encoder"]), _layers(parts["decoder"]), continuous)
+        components = architecture.get("prior_components", 0)
+        halves = _layers(parts["encoder"]), _layers(parts["decoder"])
+        return Network(*halves, continuous, components)
     except (KeyError, TypeError, ValueError) as error:
         raise PipelineError(f"{path} is not a model of this project ({error})") from None
 
@@ -136,6 +142,7 @@ def vae(network: Network) -> Figure:
     """The whole model, from left to right."""
     pixels, latent = prod(network.encoder[0].inputs), network.decoder[0].inputs[0]
     total = parameters(network.encoder) + parameters(network.decoder)
+    total += network.components * (2 * latent + 1)
     narrow = 0.16 * (len(network.encoder) + 7) + 0.2
     wide = narrow + 0.9
     figure, axes = _canvas(wide + 1.05, f"Variational autoencoder: {total:,} parameters")
@@ -166,9 +173,10 @@ def vae(network: Network) -> Figure:
         ((6.63, y), (6.9, y)),
     ):
         _arrow(axes, start, end)
-    bound = (
-        r"ELBO$(x) = \mathrm{E}_{q(z|x)}[\log p(x|z)] - \mathrm{KL}(q(z|x)\,\|\,p(z)),$"
-        r"   $p(z) = N(0, I)$"
+    bound = r"ELBO$(x) = \mathrm{E}_{q(z|x)}[\log p(x|z)] - \mathrm{KL}(q(z|x)\,\|\,p(z)),$" + (
+        f"   $p(z)$: a mixture of {network.components:,} Gaussians"
+        if network.components
+        else r"   $p(z) = N(0, I)$"
     )
     axes.text(WIDTH / 2, 0.25, bound, ha="center", va="center")
     return figure

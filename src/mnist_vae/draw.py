@@ -24,8 +24,7 @@ COORDINATES = 6  # that a title has room for
 @torch.no_grad()
 def sample(model: VAE, count: int, seed: int, look: Look = DIGITS) -> Figure:
     """Images decoded from `count` draws of the prior; the first are those of the plots stage."""
-    draws = runtime.generator(seed, "prior")
-    z = torch.randn((count, model.params.latent_dim), generator=draws)
+    z = model.prior.sample(count, seed)
     shown = tiles.PROBABILITIES if model.pixels is BERNOULLI else tiles.MEANS
     return tiles.prior_samples(as_shown(model.means(z).numpy(), look), shown)
 
@@ -122,8 +121,8 @@ def encode(
     if likelihood == "binarized":
         x = dataset.draw(x, runtime.generator(seed, "encode"))
     posterior = posteriors.infer(model, x)
-    distortion = posteriors.distortion(model, x, posterior, samples, seed).item()
-    rate = posterior.kl_per_unit.sum(dtype=torch.float64).item()
+    both = posteriors.rate_and_distortion(model, x, posterior, samples, seed)
+    rate, distortion = (value.item() for value in both)
     elbo = -(rate + distortion)
     images = as_shown(torch.cat([x, model(x)]).numpy(), look)
     return Encoded(

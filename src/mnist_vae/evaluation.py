@@ -13,7 +13,7 @@ from torch import Tensor
 from mnist_vae import dataset, marginal, probe, runtime, walks
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE
-from mnist_vae.posterior import Posterior, distortion, infer
+from mnist_vae.posterior import Posterior, infer, rate_and_distortion
 
 ACTIVE = 0.01  # Burda et al. 2015, section 5.2: a unit is active if Var_x(E[z|x]) is above this
 COLUMNS = 10  # of reconstructions: one for each of the first ten classes, more if there are fewer
@@ -62,8 +62,8 @@ def evaluate(
     not be compared.
     """
     posterior = infer(model, x)
-    rate = posterior.kl_per_unit.sum(-1, dtype=torch.float64)
-    loss = distortion(model, x, posterior, params.elbo_samples, params.evaluation_seed)
+    samples, seed = params.elbo_samples, params.evaluation_seed
+    rate, loss = rate_and_distortion(model, x, posterior, samples, seed)
     per_image = -(rate + loss)
     variance = posterior.mean.var(0)
     metrics: dict[str, object] = {}
@@ -179,8 +179,9 @@ def pictures(
 ) -> dict[str, np.ndarray | Tensor]:
     """Reconstructed digits, prior samples, and a grid of decoded digits.
 
-    The grid spans the two latent units with the largest variance of E[z|x], with all others at
-    the prior's mean; its first axis goes to the right, its second upwards. One unit: one row.
+    The grid spans the two latent units with the largest variance of E[z|x], in the prior's standard
+    deviations, with all others at its mean; its first axis goes to the right, its second upwards.
+    One unit: one row.
     picture_labels (M,): the class of each reconstructed image, or 0 for all where there are none.
     """
     chooser = runtime.generator(params.picture_seed, "reconstructions")
@@ -192,19 +193,17 @@ def pictures(
         chosen += sorted(shuffled[: COLUMNS // shown * params.reconstructions].tolist())
     latent = model.params.latent_dim
     device = x.device
-    prior = torch.randn(
-        (params.prior_samples, latent), generator=runtime.generator(params.picture_seed, "prior")
-    )
+    prior = model.prior.sample(params.prior_samples, params.picture_seed)
     axis = torch.linspace(-params.manifold_extent, params.manifold_extent, params.manifold_size)
     units = variance.argsort(descending=True, stable=True)[:2].sort().values.cpu()
-    z = walks.grid(axis, units, latent)
-    decode = partial(_decode, model)
+    grid = walks.grid(axis, units, latent)
+    decode = partial(_decode_scaled, model)
     return {
         "picture_labels": kinds[chosen],
         "originals": x[chosen],
         "reconstructions": model(x[chosen]),
         "prior_samples": _decode(model, prior.to(device)),
-        "manifold": _decode(model, z.flatten(0, 1).to(device)).view(*z.shape[:2], -1),
+        "manifold": decode(grid.flatten(0, 1).to(device)).view(*grid.shape[:2], -1),
         "manifold_axis": axis,
         "manifold_quantiles": walks.quantiles(decode, units, latent, len(axis), device),
         "manifold_units": units.to(torch.int32),
@@ -224,7 +223,7 @@ def walked(
     decode = partial(_decode, model)
     return {
         **walks.interpolations(decode, x, labels, posterior.mean, params.picture_seed),
-        **walks.traversals(decode, posterior.kl_per_unit.mean(0)),
+        **walks.traversals(partial(_decode_scaled, model), posterior.kl_per_unit.mean(0)),
         **walks.extremes(decode, x, posterior.mean, per_image),
     }
 
@@ -232,6 +231,12 @@ def walked(
 def _decode(model: VAE, z: Tensor, chunk: int = 1000) -> Tensor:
     """Pixel means of z (N, L): (N, 784)."""
     return torch.cat([model.means(codes) for codes in z.split(chunk)])
+
+
+def _decode_scaled(model: VAE, steps: Tensor) -> Tensor:
+    """As `_decode`, of places in the prior's standard deviations from its mean (N, L)."""
+    mean, deviation = (moment.to(steps.device) for moment in model.prior.moments())
+    return _decode(model, mean + deviation * steps)
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

@@ -16,9 +16,14 @@ from mnist_vae.images import DIGITS
 
 @styled
 def latent(
-    mean: np.ndarray, labels: np.ndarray | None, classes: Sequence[str] = DIGITS.classes
+    mean: np.ndarray,
+    labels: np.ndarray | None,
+    classes: Sequence[str] = DIGITS.classes,
+    normal: bool = True,
 ) -> Figure:
     """E[z|x] of N images, coloured by class: mean (N, L), labels (N,), the names of the classes.
+
+    normal: is the prior N(0, I)? Of two units, a circle shows it.
 
     Of more than ten classes, some share a colour, and the names stand in the picture alone.
     One unit: a histogram per class. Two: as they are. More: the two principal components.
@@ -37,7 +42,7 @@ def latent(
     if units > 2:
         points, share = principal_components(points)
         names = [f"principal component {i + 1} ({share[i]:.1%} of variance)" for i in range(2)]
-    else:
+    elif normal:
         radius = math.sqrt(-2 * math.log(0.05))  # holds 95% of a two-dimensional N(0, I)
         axes.add_patch(Circle((0, 0), radius, fill=False, color="black", linestyle=":"))
     axes.set_xlabel(names[0])
@@ -64,7 +69,7 @@ def latent(
         for name, colour in zip(classes, PALETTE, strict=False)
         if len(classes) <= len(PALETTE)
     ]
-    if units == 2:
+    if units == 2 and normal:
         handles.append(Line2D([], [], color="black", linestyle=":", label="95% of\nthe prior"))
     title = "class" if 0 < len(classes) <= len(PALETTE) else None
     axes.legend(handles=handles, title=title, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -85,8 +90,12 @@ def principal_components(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @styled
-def latent_units(kl: np.ndarray, active: np.ndarray) -> Figure:
-    """Mean KL of each unit, nats (L,), largest first; the active units (L,) are marked."""
+def latent_units(kl: np.ndarray, active: np.ndarray, normal: bool = True) -> Figure:
+    """Mean KL of each unit, nats (L,), largest first; the active units (L,) are marked.
+
+    normal: is the prior N(0, I)? The KL is otherwise that to the prior's Gaussian approximation,
+    and the units' sum is not the rate.
+    """
     order = by_kl(kl)
     ranks = np.arange(1, len(kl) + 1)
     marked = active[order].astype(bool)
@@ -100,7 +109,9 @@ def latent_units(kl: np.ndarray, active: np.ndarray) -> Figure:
         f"Active latent units: {marked.sum()} of {len(kl)} (as in Burda et al. 2015); "
         f"KL of all units: {kl.sum():.2f} nats"
     )
-    axes.set_ylabel("KL$(q(z|x)\\,\\|\\,p(z))$, nats,\nmean over the test images")
+    prior = "p(z)" if normal else "N(m, s^2)"
+    label = f"KL$(q(z|x)\\,\\|\\,{prior})$, nats,\nmean over the test images"
+    axes.set_ylabel(label if normal else label + "\n$m$, $s$: the learned prior's")
     middle, half = ranks.mean(), max(len(kl), 6) / 2 + 0.2
     axes.set_xlim(middle - half, middle + half)
     axes.grid(axis="x", visible=False)

@@ -24,6 +24,7 @@ class LearnerParams(ObjectiveParams, StartParams):
     batch_size: int
     input_lr_scale: float
     output_lr_scale: float
+    prior_lr_scale: float
     adam_beta2: float
     ema_decay: float
 
@@ -106,6 +107,7 @@ def _groups(model: VAE, params: LearnerParams) -> dict[float, list[Tensor]]:
     """Scales of the learning rate, and the weights that each is for."""
     scale_of = {id(weight): params.input_lr_scale for weight in model.input_layer()}
     scale_of |= {id(weight): params.output_lr_scale for weight in model.output_layer()}
+    scale_of |= {id(weight): params.prior_lr_scale for weight in model.prior.parameters()}
     groups: dict[float, list[Tensor]] = {}  # as few as can be: each costs time in a step
     for weight in model.parameters():
         groups.setdefault(scale_of.get(id(weight), 1.0), []).append(weight)

@@ -28,11 +28,16 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """W x + b."""
-        exported = torch.compiler.is_compiling()  # torch.export shall see the standard operation
-        if exported or not x.is_cpu or x.dtype != torch.float32 or not ONEDNN:
-            return super().forward(x)
-        result: Tensor = _Affine.apply(x.reshape(-1, self.in_features), self.weight, self.bias)
-        return result.view(*x.shape[:-1], self.out_features)
+        return linear(x, self.weight, self.bias)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x (..., I), weight (O, I), bias (O,) -> x weight^T + bias (..., O), with a gradient."""
+    exported = torch.compiler.is_compiling()  # torch.export shall see the standard operation
+    if exported or not x.is_cpu or x.dtype != torch.float32 or not ONEDNN:
+        return nn.functional.linear(x, weight, bias)
+    result: Tensor = _Affine.apply(x.reshape(-1, weight.shape[1]), weight, bias)
+    return result.view(*x.shape[:-1], len(weight))
 
 
 class _Affine(torch.autograd.Function):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm, trange
 
-from mnist_vae import elbo, linear, runtime
+from mnist_vae import linear, runtime
 from mnist_vae.model import VAE
 
 # Decoder inputs at a time: on a CPU few enough for its cache to keep their logits (3.2 MB) until
@@ -42,7 +42,7 @@ def iwae(
             z = torch.addcmul(mean[image], deviation[image], noise)
             log_weights = model.pixels.log_px_z_(model.decode(z), x[image]).double()
             # log p(z) - log q(z|x), where (z - mean) / deviation is the noise
-            squares = noise.square_().sum(-1) - z.square_().sum(-1)
+            squares = noise.square_().sum(-1) - model.prior.energy_(z)
             log_weights += 0.5 * (squares + log_variances[image])
             bounds[image] = torch.logaddexp(bounds[image], torch.logsumexp(log_weights, 0))
     return bounds - math.log(samples)
@@ -77,7 +77,7 @@ def quadrature(model: VAE, x: Tensor, points: int, extent: float) -> Quadrature:
     bar = tqdm(grid, desc="quadrature", total=chunks, unit="chunk", disable=None, leave=False)
     for z, counts in bar:
         logits = model.decode(z)
-        constant = elbo.log_standard_normal(z) - model.pixels.log_partition(logits).sum(-1)
+        constant = model.prior.log_density(z) - model.pixels.log_partition(logits).sum(-1)
         for start in range(0, len(x), rows):
             part = slice(start, start + rows)
             log_joint = linear.affine(x[part], logits, constant)

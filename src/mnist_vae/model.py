@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mnist_vae import pixels
+from mnist_vae import pixels, prior
 from mnist_vae.arrays import read_arrays, write_arrays
 from mnist_vae.errors import PipelineError
 from mnist_vae.images import SIDE
@@ -26,10 +26,11 @@ class ModelParams:
     hidden_sizes: tuple[int, ...]
     activation: str
     architecture: str
+    prior_components: int
 
 
 class VAE(nn.Module):
-    """p(z) = N(0, I); q(z|x) = N(mean(x), diag(exp(log_variance(x)))); p(x|z) by `pixels`."""
+    """q(z|x) = N(mean(x), diag(exp(log_variance(x)))); p(z) by `prior`, p(x|z) by `pixels`."""
 
     def __init__(self, params: ModelParams, side: int = SIDE, pixels: Pixels = BERNOULLI) -> None:
         """side: of an image, in pixels; pixels: their distribution."""
@@ -39,6 +40,7 @@ class VAE(nn.Module):
         self.pixels = pixels
         build = {"mlp": _mlp, "conv": _conv}[params.architecture]
         self.encoder, self.decoder = build(params, side)
+        self.prior = prior.of(params.latent_dim, params.prior_components)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Images (..., 784) in [0, 1] -> mean and log-variance of q(z|x), each (..., L)."""
@@ -145,7 +147,7 @@ def _linear(sizes: tuple[int, ...], activation: type[nn.Module]) -> list[nn.Modu
 def save(model: VAE, path: Path) -> None:
     """Write weights and architecture as safetensors; the same weights give the same bytes.
 
-    The distribution of the pixels is named if it is not Bernoulli's.
+    The distribution of the pixels is named if it is not Bernoulli's, the prior if not N(0, I).
     """
     weights = {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
     layers = {
@@ -153,7 +155,10 @@ def save(model: VAE, path: Path) -> None:
         "decoder": describe(model.decoder, model.params.latent_dim),
     }
     named = {} if model.pixels is BERNOULLI else {"pixels": model.pixels.name}
-    architecture = json.dumps({**asdict(model.params), **named, "layers": layers})
+    params = asdict(model.params)
+    if not model.params.prior_components:
+        del params["prior_components"]
+    architecture = json.dumps({**params, **named, "layers": layers})
     write_arrays(path, weights, {"architecture": architecture})
 
 
@@ -167,6 +172,7 @@ def load(path: Path) -> VAE:
         stored = json.loads(metadata["architecture"])
         stored["hidden_sizes"] = tuple(stored["hidden_sizes"])
         stored.pop("layers", None)  # for the diagrams; older files have none
+        stored.setdefault("prior_components", 0)
         bias = [name for name in arrays if name.startswith("decoder.") and name.endswith(".bias")]
         last = max(bias, key=lambda name: int(name.split(".")[1]))  # of the pixels
         named = pixels.of(stored.pop("pixels", BERNOULLI.name))

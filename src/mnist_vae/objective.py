@@ -78,13 +78,13 @@ def bound(
     samples, some = params.importance_samples, params.gradient_samples
     draws = torch.randn((samples, *mean.shape), generator=noise, device=x.device)  # (K, B, L)
     if params.objective == "elbo":
-        logits = model.decode(elbo.reparameterize(mean, log_variance, draws))
-        distortion = -model.pixels.log_px_z(logits, x).mean(0)
-        rate = elbo.kl_per_unit(mean, log_variance).sum(-1)
+        z = elbo.reparameterize(mean, log_variance, draws)
+        distortion = -model.pixels.log_px_z(model.decode(z), x).mean(0)
+        rate = model.prior.rate_terms(mean, log_variance, z).sum(-1)
         return -(distortion + beta * rate), rate, distortion
     few = 0 < some < samples
     with torch.no_grad() if few else nullcontext():
-        z, log_qz_pz = _sample(mean, log_variance, draws, params)
+        z, log_qz_pz = _sample(model, mean, log_variance, draws, params)
         log_px_z = _log_px_z(model, z, x) if few else model.pixels.log_px_z(model.decode(z), x)
         log_weights = log_px_z - beta * log_qz_pz
         value = elbo.iwae_bound(log_weights)
@@ -94,7 +94,7 @@ def bound(
         chosen = resample(weights, some, noise)  # (M, B)
         draws = draws.gather(0, chosen.unsqueeze(-1).expand(-1, -1, draws.shape[-1]))
         weights = weights.gather(0, chosen)
-        z, log_qz_pz = _sample(mean, log_variance, draws, params)
+        z, log_qz_pz = _sample(model, mean, log_variance, draws, params)
         path = (model.pixels.log_px_z(model.decode(z), x) - beta * log_qz_pz).mean(0)
         value = value + path - path.detach()
     if params.objective == "iwae_dreg" and z.requires_grad:
@@ -116,13 +116,13 @@ def resample(weights: Tensor, samples: int, noise: torch.Generator) -> Tensor:
 
 
 def _sample(
-    mean: Tensor, log_variance: Tensor, draws: Tensor, params: ObjectiveParams
+    model: VAE, mean: Tensor, log_variance: Tensor, draws: Tensor, params: ObjectiveParams
 ) -> tuple[Tensor, Tensor]:
     """z (K, B, L) and log q(z|x) - log p(z) (K, B)."""
     z = elbo.reparameterize(mean, log_variance, draws)
     if params.objective == "iwae_dreg":  # without q's score; what it adds comes in by way of z
         mean, log_variance = mean.detach(), log_variance.detach()
-    return z, elbo.log_normal(z, mean, log_variance) - elbo.log_standard_normal(z)
+    return z, elbo.log_normal(z, mean, log_variance) - model.prior.log_density(z)
 
 
 def _log_px_z(model: VAE, z: Tensor, x: Tensor) -> Tensor:

@@ -39,10 +39,12 @@ def draw(
     arrays: Mapping[str, np.ndarray],
     classes: Sequence[str] = DIGITS.classes,
     continuous: bool = False,
+    components: int = 0,
 ) -> dict[str, Figure]:
     """All figures but the diagrams by name, from `history.read` and `evaluated.read`.
 
-    continuous: is p(x|z) a continuous Bernoulli? Its means are no probabilities.
+    continuous: is p(x|z) a continuous Bernoulli? Its means are no probabilities. components: of
+    the learned prior, 0 for N(0, I).
     """
     mean, shown = arrays["latent_mean"], MEANS if continuous else PROBABILITIES
     return {
@@ -54,19 +56,20 @@ def draw(
             arrays["extreme_elbo"],
         ),
         "interpolations": interpolations(arrays["interpolations"], arrays["interpolation_ends"]),
-        "latent": latent(mean, arrays.get("labels"), classes),
-        "latent_units": latent_units(arrays["kl_per_unit"], arrays["active"]),
+        "latent": latent(mean, arrays.get("labels"), classes, components == 0),
+        "latent_units": latent_units(arrays["kl_per_unit"], arrays["active"], components == 0),
         "manifold": manifold(
             arrays["manifold"],
             arrays["manifold_axis"],
             arrays["manifold_units"],
             mean.shape[1],
             shown,
+            components == 0,
         ),
         "manifold_quantiles": manifold_quantiles(
-            arrays["manifold_quantiles"], arrays["manifold_units"], mean.shape[1]
+            arrays["manifold_quantiles"], arrays["manifold_units"], mean.shape[1], components == 0
         ),
-        "prior_samples": prior_samples(arrays["prior_samples"], shown),
+        "prior_samples": prior_samples(arrays["prior_samples"], shown, components),
         "reconstructions": reconstructions(
             arrays["originals"], arrays["reconstructions"], arrays["picture_labels"], classes
         ),

@@ -12,7 +12,11 @@ from mnist_vae.model import VAE
 
 @dataclass(frozen=True)
 class Posterior:
-    """q(z|x) of N images: mean and log-variance (N, L), KL of each unit (N, L), nats."""
+    """q(z|x) of N images: mean and log-variance (N, L), KL of each unit (N, L), nats.
+
+    The KL is that to the Gaussian with the prior's mean and variance of the unit: to the prior, if
+    that is N(0, I).
+    """
 
     mean: Tensor
     log_variance: Tensor
@@ -24,20 +28,29 @@ def infer(model: VAE, x: Tensor, chunk: int = 1000) -> Posterior:
     """Encode x (N, 784)."""
     parts = [model.encode(images) for images in x.split(chunk)]
     mean, log_variance = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Posterior(mean, log_variance, elbo.kl_per_unit(mean, log_variance))
+    middle, deviation = (moment.to(x.device) for moment in model.prior.moments())
+    scaled = (mean - middle) / deviation, log_variance - 2 * deviation.log()
+    return Posterior(mean, log_variance, elbo.kl_per_unit(*scaled))
 
 
 @torch.no_grad()
-def distortion(model: VAE, x: Tensor, posterior: Posterior, samples: int, seed: int) -> Tensor:
-    """-E[log p(x|z)] of each image by `samples` draws from q(z|x): (N,), nats, float64."""
+def rate_and_distortion(
+    model: VAE, x: Tensor, posterior: Posterior, samples: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """KL(q(z|x) || p(z)) and -E[log p(x|z)] of each image: (N,) each, nats, float64.
+
+    By `samples` draws from q(z|x); the rate in closed form where there is one.
+    """
     noise = runtime.generator(seed, "evaluation", x.device)
-    total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    rate, distortion = torch.zeros((2, len(x)), dtype=torch.float64, device=x.device)
     chunk = 1000
     for _ in trange(samples, desc="ELBO", unit="sample", disable=None, leave=False):
         for start in range(0, len(x), chunk):
             part = slice(start, start + chunk)
             mean, log_variance = posterior.mean[part], posterior.log_variance[part]
             draw = torch.randn(mean.shape, generator=noise, device=x.device)
-            logits = model.decode(elbo.reparameterize(mean, log_variance, draw))
-            total[part] -= model.pixels.log_px_z(logits, x[part])
-    return total / samples
+            z = elbo.reparameterize(mean, log_variance, draw)
+            distortion[part] -= model.pixels.log_px_z(model.decode(z), x[part])
+            terms = model.prior.rate_terms(mean, log_variance, z)
+            rate[part] += terms.sum(-1, dtype=torch.float64)
+    return rate / samples, distortion / samples

@@ -35,7 +35,7 @@ CHAIN = {
 # What the pictures show, in the order of the page; others follow by name.
 CAPTIONS = {
     "manifold": "Images decoded at a grid of latent vectors",
-    "manifold_quantiles": "The same at quantiles of the prior: all are equally likely",
+    "manifold_quantiles": "The same at quantiles of the prior, unit by unit",
     "prior_samples": "Images decoded from draws of the prior",
     "interpolations": "From one test image to another, in equal steps of the code",
     "traversals": "What each latent unit does on its own",

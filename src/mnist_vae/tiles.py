@@ -1,7 +1,8 @@
 """Figures made of decoded images: the grid over the latent space, prior samples, reconstructions.
 
 Ink is dark on white; grey levels are pixel intensities or means from 0 to 1. `shown`: what a title
-calls the means.
+calls the means. normal: is the prior N(0, I)? Coordinates are then z itself, and otherwise in
+standard deviations of a learned prior from its mean.
 """
 
 import math
@@ -23,6 +24,7 @@ def manifold(
     units: np.ndarray,
     latent_dim: int,
     shown: str = PROBABILITIES,
+    normal: bool = True,
 ) -> Figure:
     """Decoded images (rows, cols, 784) at the latent coordinates `axis` (cols,).
 
@@ -44,6 +46,8 @@ def manifold(
         axes.set_ylabel(names[1])
     points = f"{columns}" if rows == 1 else f"a grid of {columns} x {rows}"
     title = f"{shown} decoded at {points} latent points"
+    if not normal:
+        title += ",\nin standard deviations of the learned prior from its mean"
     if latent_dim > 2:
         title += f";\nslice through {_varied(names)}"
     axes.set_title(title)
@@ -51,8 +55,13 @@ def manifold(
 
 
 @styled
-def manifold_quantiles(grid: np.ndarray, units: np.ndarray, latent_dim: int) -> Figure:
-    """As `manifold`, of images (rows, cols, 784) at quantiles of the prior, evenly spaced."""
+def manifold_quantiles(
+    grid: np.ndarray, units: np.ndarray, latent_dim: int, normal: bool = True
+) -> Figure:
+    """As `manifold`, of images (rows, cols, 784) at quantiles of the prior, evenly spaced.
+
+    Of a learned prior: of the Gaussian with its mean and variances.
+    """
     rows, columns = grid.shape[:2]
     names = [unit_name(index) for index in units]
     figure = Figure(figsize=(WIDTH, 1.3 if rows == 1 else WIDTH))
@@ -74,7 +83,9 @@ def manifold_quantiles(grid: np.ndarray, units: np.ndarray, latent_dim: int) -> 
     if rows > 1:
         axes.set_ylabel(f"{names[1]}: quantile of the prior")
     title = "Decoded at quantiles of the prior"
-    if rows > 1:
+    if not normal:
+        title = "Decoded at quantiles of the Gaussian with the learned prior's mean and variances"
+    elif rows > 1:
         title += ": all are equally likely under it"
     if latent_dim > 2:
         title += f";\n{_varied(names)}"
@@ -143,8 +154,8 @@ def _bare(axes: Axes) -> None:
 
 
 @styled
-def prior_samples(images: np.ndarray, shown: str = PROBABILITIES) -> Figure:
-    """Images (P, 784) decoded from draws of the prior."""
+def prior_samples(images: np.ndarray, shown: str = PROBABILITIES, components: int = 0) -> Figure:
+    """Images (P, 784) decoded from draws of the prior, of so many components or N(0, I)."""
     columns = min(20, max(8, len(images)))
     rows = -(-len(images) // columns)
     grid = np.zeros((rows * columns, images.shape[1]))
@@ -152,7 +163,8 @@ def prior_samples(images: np.ndarray, shown: str = PROBABILITIES) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.4 + 7.6 / columns * rows))
     axes = figure.subplots()
     axes.imshow(_tile(grid.reshape(rows, columns, -1)), cmap="gray_r", vmin=0, vmax=1)
-    axes.set_title(rf"{shown} decoded from the prior, $z \sim N(0, I)$; n = {len(images)}")
+    prior = f"a mixture of {components:,} Gaussians" if components else r"$z \sim N(0, I)$"
+    axes.set_title(f"{shown} decoded from the prior, {prior}; n = {len(images)}")
     axes.axis("off")
     return figure
 

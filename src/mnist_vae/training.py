@@ -170,9 +170,11 @@ def _validate(model: VAE, x: Tensor, seed: int, chunk: int = 1000) -> Row:
     for images in x.split(chunk):
         mean, log_variance = model.encode(images)
         draw = torch.randn(mean.shape, generator=noise, device=x.device)
-        logits = model.decode(elbo.reparameterize(mean, log_variance, draw))
-        distortion -= model.pixels.log_px_z(logits, images).sum(dtype=torch.float64).item()
-        rate += elbo.kl_per_unit(mean, log_variance).sum(dtype=torch.float64).item()
+        z = elbo.reparameterize(mean, log_variance, draw)
+        log_px_z = model.pixels.log_px_z(model.decode(z), images)
+        distortion -= log_px_z.sum(dtype=torch.float64).item()
+        terms = model.prior.rate_terms(mean, log_variance, z)
+        rate += terms.sum(dtype=torch.float64).item()
     return {
         "validation_elbo": -(rate + distortion) / len(x),
         "validation_rate": rate / len(x),

@@ -40,15 +40,15 @@ from tests.golden.short_training import PARAMS, read_images
 TRAINED, TESTED = 60, 30
 KINDS = {
     "mlp": (
-        model.ModelParams(2, (512, 64), "relu", "mlp"),
+        model.ModelParams(2, (512, 64), "relu", "mlp", 0),
         replace(PARAMS, epochs=1, batch_size=30),
     ),
     "conv": (
-        model.ModelParams(2, (4, 8, 32), "tanh", "conv"),
+        model.ModelParams(2, (4, 8, 32), "tanh", "conv", 0),
         replace(PARAMS, epochs=1, batch_size=30, likelihood="binarized"),
     ),
     "iwae": (
-        model.ModelParams(3, (64,), "tanh", "mlp"),
+        model.ModelParams(3, (64,), "tanh", "mlp", 0),
         replace(
             PARAMS,
             epochs=1,
@@ -59,7 +59,7 @@ KINDS = {
         ),
     ),
     "continuous": (
-        model.ModelParams(2, (512, 64), "relu", "mlp"),
+        model.ModelParams(2, (512, 64), "relu", "mlp", 0),
         replace(PARAMS, epochs=1, batch_size=30, likelihood="continuous_bernoulli"),
     ),
 }

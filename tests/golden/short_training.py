@@ -62,9 +62,7 @@ def train(raw: Path, threads: int) -> dict[str, object]:
     """ELBO and rate of every epoch in nats per image, and a hash of the final weights."""
     device = runtime.prepare(runtime.RuntimeParams("cpu", threads, KIND))
     images = read_images(raw)
-    network = model.ModelParams(
-        latent_dim=2, hidden_sizes=(512, 512), activation="relu", architecture="mlp"
-    )
+    network = model.ModelParams(2, (512, 512), "relu", "mlp", 0)
     vae = initialization.new(network, PARAMS, images[:IMAGES].mean(0))
     with tempfile.TemporaryDirectory() as folder:
         history = training.fit(

@@ -30,6 +30,7 @@ PARAMS = TrainingParams(
     learning_rate=1e-2,
     input_lr_scale=1.0,
     output_lr_scale=1.0,
+    prior_lr_scale=5.0,
     schedule="one_cycle",
     importance_lr_scale=0.0,
     warmup_fraction=0.3,
@@ -83,7 +84,7 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
     return prototypes.repeat(14, 1), prototypes.repeat(2, 1)
 
 
-MLP = ModelParams(latent_dim=2, hidden_sizes=(12,), activation="relu", architecture="mlp")
+MLP = ModelParams(2, (12,), "relu", "mlp", 0)
 
 
 def new_model(params: TrainingParams, architecture: ModelParams = MLP) -> VAE:

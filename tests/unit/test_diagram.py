@@ -69,7 +69,7 @@ def test_the_layers_are_those_of_the_model(
     architecture: str, hidden: tuple[int, ...], tmp_path: Path
 ) -> None:
     path = tmp_path / "vae.safetensors"
-    vae = model.VAE(ModelParams(5, hidden, "relu", architecture))
+    vae = model.VAE(ModelParams(5, hidden, "relu", architecture, 0))
     model.save(vae, path)
     shown = diagram.read(path)
     assert shown == {"mlp": network, "conv": conv}[architecture](5, hidden)
@@ -86,7 +86,7 @@ def test_convolutions_say_their_shapes() -> None:
 @pytest.mark.parametrize("activation", SCHEMA["properties"]["activation"]["enum"])
 def test_every_activation_has_a_name(activation: str, tmp_path: Path) -> None:
     path = tmp_path / "vae.safetensors"
-    model.save(model.VAE(ModelParams(2, (3, 4), activation, "mlp")), path)
+    model.save(model.VAE(ModelParams(2, (3, 4), activation, "mlp", 0)), path)
     names = [layer.activation for layer in diagram.read(path).encoder]
     assert names[0] == names[1] != ""
     assert names[2] == ""

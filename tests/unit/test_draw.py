@@ -22,7 +22,7 @@ LABELS = np.repeat(np.arange(5, dtype=np.uint8), 4)
 
 
 def network(units: int = 2) -> VAE:
-    vae = VAE(ModelParams(units, (8,), "tanh", "mlp"))
+    vae = VAE(ModelParams(units, (8,), "tanh", "mlp", 0))
     initialization.initialize(vae, "torch", None, torch.Generator().manual_seed(0))
     return vae.eval()
 
@@ -118,7 +118,7 @@ def test_an_encoding_is_that_of_the_evaluation(likelihood: str) -> None:
     np.testing.assert_allclose(made.mean, posterior.mean[0])
     np.testing.assert_allclose(made.deviation**2, posterior.log_variance[0].exp(), rtol=1e-5)
     assert made.rate == pytest.approx(made.kl.sum())
-    loss = posteriors.distortion(vae, x[None], posterior, 50, 0).item()
+    loss = posteriors.rate_and_distortion(vae, x[None], posterior, 50, 0)[1].item()
     assert made.elbo == pytest.approx(-(made.rate + loss))
     np.testing.assert_allclose(shown(made.figure), torch.stack([x, vae(x)]), atol=1e-6)
     grey = draw.encode(vae, x / 2, likelihood, 1, 0)

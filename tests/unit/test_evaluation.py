@@ -36,7 +36,7 @@ LABELS = np.arange(60, dtype=np.uint8) % 10
 
 
 def vae(latent_dim: int = 2, hidden: int = 8) -> VAE:
-    network = VAE(ModelParams(latent_dim, (hidden,), "tanh", "mlp"))
+    network = VAE(ModelParams(latent_dim, (hidden,), "tanh", "mlp", 0))
     initialization.initialize(network, "glorot", None, torch.Generator().manual_seed(0))
     return network.eval()
 
@@ -273,7 +273,7 @@ def test_images_of_another_size_with_any_classes_or_none(
 ) -> None:
     x = torch.rand((60, 25), generator=torch.Generator().manual_seed(1))
     network = initialization.new(
-        ModelParams(2, (8,), "tanh", "mlp"),
+        ModelParams(2, (8,), "tanh", "mlp", 0),
         StartParams("greyscale", "glorot", "zero", 0),
         x.mean(0),
     )

@@ -18,7 +18,7 @@ from mnist_vae.initialization import StartParams
 from mnist_vae.layers import Tanh
 from mnist_vae.model import VAE, ModelParams
 
-TINY = ModelParams(latent_dim=3, hidden_sizes=(5, 4), activation="tanh", architecture="mlp")
+TINY = ModelParams(3, (5, 4), "tanh", "mlp", 0)
 
 
 def tiny(seed: int = 0) -> VAE:
@@ -28,9 +28,7 @@ def tiny(seed: int = 0) -> VAE:
 
 
 def test_the_tutorials_network_has_its_parameters_and_shapes() -> None:
-    vae = VAE(
-        ModelParams(latent_dim=2, hidden_sizes=(512, 512), activation="relu", architecture="mlp")
-    )
+    vae = VAE(ModelParams(2, (512, 512), "relu", "mlp", 0))
     assert sum(weight.numel() for weight in vae.parameters()) == 1_333_012
     x = torch.rand(7, 784)
     mean, log_variance = vae.encode(x)
@@ -66,7 +64,7 @@ def test_spread_codes_and_bends_fill_the_latent_space(
     x = torch.rand((100, 784), generator=torch.Generator().manual_seed(1))
     vaes = {}
     for scheme in ("torch", "spread"):
-        vaes[scheme] = VAE(ModelParams(units, sizes, "relu", kind))
+        vaes[scheme] = VAE(ModelParams(units, sizes, "relu", kind, 0))
         initialization.initialize(vaes[scheme], scheme, None, torch.Generator().manual_seed(0))
 
     def bends(vae: VAE) -> torch.Tensor:  # distance of each unit's w z + b = 0 from the origin
@@ -100,7 +98,7 @@ def test_save_and_load_give_the_same_model(
     tmp_path_factory: pytest.TempPathFactory, latent: int, sizes: list[int], activation: str
 ) -> None:
     path = tmp_path_factory.mktemp("model") / "vae.safetensors"
-    vae = VAE(ModelParams(latent, tuple(sizes), activation, "mlp"))
+    vae = VAE(ModelParams(latent, tuple(sizes), activation, "mlp", 0))
     model.save(vae, path)
     loaded = model.load(path)
     assert loaded.params == vae.params
@@ -141,7 +139,7 @@ def test_older_weights_are_read_too(tmp_path: Path) -> None:
     assert torch.equal(model.load(path)(torch.ones(1, 784)), vae(torch.ones(1, 784)))
 
 
-CONV = ModelParams(latent_dim=3, hidden_sizes=(4, 6, 10), activation="relu", architecture="conv")
+CONV = ModelParams(3, (4, 6, 10), "relu", "conv", 0)
 
 
 def test_convolutions_have_the_same_interface() -> None:
@@ -283,6 +281,6 @@ def test_layers_at_the_pixels(
     first: list[tuple[int, ...]],
     last: list[tuple[int, ...]],
 ) -> None:
-    vae = VAE(ModelParams(2, sizes, "relu", architecture))
+    vae = VAE(ModelParams(2, sizes, "relu", architecture, 0))
     assert [tuple(weight.shape) for weight in vae.input_layer()] == first
     assert [tuple(weight.shape) for weight in vae.output_layer()] == last

@@ -43,7 +43,7 @@ def test_what_encoder_and_likelihood_see() -> None:
 
 
 def network(seed: int = 0) -> VAE:
-    vae = VAE(ModelParams(latent_dim=2, hidden_sizes=(4,), activation="tanh", architecture="mlp"))
+    vae = VAE(ModelParams(2, (4,), "tanh", "mlp", 0))
     initialization.initialize(vae, "torch", None, torch.Generator().manual_seed(seed))
     return vae
 

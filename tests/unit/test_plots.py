@@ -173,7 +173,7 @@ def workspace(folder: Path) -> Path:
     (folder / "metrics").mkdir()
     history(folder / "metrics/history.csv")
     write_arrays(folder / "results/evaluation.safetensors", arrays(3))
-    model.save(model.VAE(ModelParams(3, (8,), "tanh", "mlp")), folder / stage.MODEL)
+    model.save(model.VAE(ModelParams(3, (8,), "tanh", "mlp", 0)), folder / stage.MODEL)
     return folder
 
 

@@ -69,7 +69,7 @@ def test_evaluation_shows_how_far_it_is() -> None:
     vae = fitting.new_model(PARAMS)
     _, images = fitting.images()
     with terminal() as other_end:
-        posteriors.distortion(vae, images, posteriors.infer(vae, images), 3, 0)
+        posteriors.rate_and_distortion(vae, images, posteriors.infer(vae, images), 3, 0)
         shown = read(other_end)
     assert "ELBO" in shown and "/3 [" in shown
     assert shown.endswith("\r")  # and leaves nothing behind

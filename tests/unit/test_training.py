@@ -55,7 +55,7 @@ def test_training_learns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("variant", ["elbo", "iwae"])
 def test_convolutions_learn_and_repeat(tmp_path: Path, variant: str) -> None:
-    architecture = ModelParams(2, (3, 4, 12), "relu", "conv")
+    architecture = ModelParams(2, (3, 4, 12), "relu", "conv", 0)
     params = replace(VARIANTS[variant], epochs=20)
     vae, history = fit(params, tmp_path, architecture=architecture)
     assert history[-1]["validation_elbo"] > history[0]["validation_elbo"] + 20
@@ -101,7 +101,7 @@ def test_weights_that_break_in_the_last_step_are_not_written(
 
 
 def test_averaged_weights_follow_the_weights() -> None:
-    network, ema = (VAE(ModelParams(2, (3,), "relu", "mlp")) for _ in range(2))
+    network, ema = (VAE(ModelParams(2, (3,), "relu", "mlp", 0)) for _ in range(2))
     before = ema.encoder[0].weight.clone()
     learner.average(ema, network, learner.EVERY + 1, 0.9)
     assert torch.equal(ema.encoder[0].weight, before)
@@ -122,7 +122,7 @@ def test_a_training_too_short_for_an_average_ends_with_its_weights(tmp_path: Pat
 
 
 def test_an_average_knows_neither_the_first_weights_nor_misses_the_last() -> None:
-    first, network, ema = (VAE(ModelParams(2, (3,), "relu", "mlp")) for _ in range(3))
+    first, network, ema = (VAE(ModelParams(2, (3,), "relu", "mlp", 0)) for _ in range(3))
     ema.load_state_dict(first.state_dict())
     learner.average(ema, network, learner.EVERY, 0.9)
     assert same(ema, network)
