@@ -38,7 +38,7 @@ class Normal(nn.Module):
         return torch.zeros(self.units), torch.ones(self.units)
 
     def sample(self, count: int, seed: int) -> Tensor:
-        """Draws (count, L), on the CPU; the first are the same whatever the count."""
+        """Draws (count, L), on the CPU."""
         return torch.randn((count, self.units), generator=runtime.generator(seed, "prior"))
 
 
