@@ -1,6 +1,7 @@
 """Errors for people: what happened and what to do next, in one line, without a traceback."""
 
 import io
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -20,6 +21,10 @@ def run(main: Callable[[], None]) -> NoReturn:
             stream.reconfigure(errors="replace")
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our lines, as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
+        sys.exit(1)
     except PipelineError as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # no space, no permission, a file that is gone

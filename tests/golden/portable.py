@@ -58,6 +58,10 @@ KINDS = {
             likelihood="binarized",
         ),
     ),
+    "mixture": (
+        model.ModelParams(3, (64,), "relu", "mlp", 20),
+        replace(PARAMS, epochs=1, batch_size=30, likelihood="binarized"),
+    ),
     "continuous": (
         model.ModelParams(2, (512, 64), "relu", "mlp", 0),
         replace(PARAMS, epochs=1, batch_size=30, likelihood="continuous_bernoulli"),
@@ -79,7 +83,7 @@ EVALUATION = EvaluationParams(
 )
 
 
-EVALUATED = ("mlp", "continuous")
+EVALUATED = ("mlp", "mixture", "continuous")
 PARTS = (*KINDS, "pictures")  # those of the mlp
 
 
@@ -98,7 +102,8 @@ def run(raw: Path, folder: Path, kind: str, pictures: bool) -> None:
     model.save(vae, folder / "vae.safetensors")
     if kind not in EVALUATED:
         return
-    asked = replace(EVALUATION, likelihood=settings.likelihood)
+    points = EVALUATION.quadrature_points if architecture.latent_dim == 2 else 0
+    asked = replace(EVALUATION, likelihood=settings.likelihood, quadrature_points=points)
     metrics, arrays = evaluation.evaluate(
         vae.eval(), test, test_labels, (train, train_labels), asked
     )

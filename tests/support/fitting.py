@@ -85,6 +85,7 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 MLP = ModelParams(2, (12,), "relu", "mlp", 0)
+LEARNED = replace(MLP, prior_components=5)  # the prior
 
 
 def new_model(params: TrainingParams, architecture: ModelParams = MLP) -> VAE:

@@ -13,7 +13,7 @@ from mnist_vae.checkpoint import Checkpoint
 from mnist_vae.history import Row
 from mnist_vae.model import VAE, ModelParams
 from mnist_vae.objective import bound, observe
-from tests.support.fitting import MLP, PARAMS, VARIANTS, images, new_model, same
+from tests.support.fitting import LEARNED, MLP, PARAMS, VARIANTS, images, new_model, same
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 
@@ -69,8 +69,12 @@ def test_a_stopped_training_goes_on_to_the_same_bytes(
 @pytest.mark.parametrize("variant", ["elbo", "iwae", "dreg", "iwae through some", "noisy encoder"])
 @pytest.mark.parametrize(
     "architecture",
-    [MLP, replace(MLP, architecture="conv", hidden_sizes=(4, 8, 16), activation="tanh")],
-    ids=["mlp", "conv"],
+    [
+        MLP,
+        LEARNED,
+        replace(MLP, architecture="conv", hidden_sizes=(4, 8, 16), activation="tanh"),
+    ],
+    ids=["mlp", "learned prior", "conv"],
 )
 def test_a_gpu_has_the_objective_and_the_gradient_of_a_cpu(
     architecture: ModelParams, variant: str, monkeypatch: pytest.MonkeyPatch

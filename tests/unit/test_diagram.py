@@ -77,6 +77,18 @@ def test_the_layers_are_those_of_the_model(
     assert total == sum(weight.numel() for weight in vae.parameters())
 
 
+def test_a_learned_prior_is_named_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "vae.safetensors"
+    vae = model.VAE(ModelParams(5, (3, 4), "relu", "mlp", 1234))
+    model.save(vae, path)
+    shown = diagram.read(path)
+    assert shown == replace(network(5, (3, 4)), components=1234)
+    drawn = texts(diagram.draw(shown)["vae"])
+    assert "a mixture of 1,234 Gaussians" in drawn
+    assert f"{sum(weight.numel() for weight in vae.parameters()):,} parameters" in drawn
+    assert "N(0, I)$" in texts(diagram.draw(network())["vae"])
+
+
 def test_convolutions_say_their_shapes() -> None:
     drawn = texts(diagram.draw(conv(5, (3, 5)))["encoder"])
     assert "Convolution 1 → " in drawn
@@ -103,8 +115,12 @@ def test_every_activation_has_a_name(activation: str, tmp_path: Path) -> None:
         conv(2, (32, 64, 256)),
         conv(1, (1, 1)),
         conv(512, (8192,) * 8),
+        replace(network(), components=10_000),
     ],
-    ids=["default", "smallest", "largest", "deep", "conv", "smallest conv", "largest conv"],
+    ids=[
+        *("default", "smallest", "largest", "deep"),
+        *("conv", "smallest conv", "largest conv", "learned prior"),
+    ],
 )
 def test_texts_are_inside_their_boxes_and_apart(shown: Network) -> None:
     for name, drawn in diagram.draw(shown).items():

@@ -21,8 +21,8 @@ from tests.support.own_images import own
 LABELS = np.repeat(np.arange(5, dtype=np.uint8), 4)
 
 
-def network(units: int = 2) -> VAE:
-    vae = VAE(ModelParams(units, (8,), "tanh", "mlp", 0))
+def network(units: int = 2, components: int = 0) -> VAE:
+    vae = VAE(ModelParams(units, (8,), "tanh", "mlp", components))
     initialization.initialize(vae, "torch", None, torch.Generator().manual_seed(0))
     return vae.eval()
 
@@ -51,8 +51,9 @@ def test_another_number_of_coordinates_is_refused(z: list[float]) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_samples_repeat_with_their_seed() -> None:
-    vae = network()
+@pytest.mark.parametrize("components", [0, 4])
+def test_samples_repeat_with_their_seed(components: int) -> None:
+    vae = network(components=components)
     first, again, other = (
         np.asarray(draw.sample(vae, 7, seed).axes[0].images[0].get_array()) for seed in (1, 1, 2)
     )

@@ -35,8 +35,8 @@ PARAMS = EvaluationParams(
 LABELS = np.arange(60, dtype=np.uint8) % 10
 
 
-def vae(latent_dim: int = 2, hidden: int = 8) -> VAE:
-    network = VAE(ModelParams(latent_dim, (hidden,), "tanh", "mlp", 0))
+def vae(latent_dim: int = 2, hidden: int = 8, components: int = 0) -> VAE:
+    network = VAE(ModelParams(latent_dim, (hidden,), "tanh", "mlp", components))
     initialization.initialize(network, "glorot", None, torch.Generator().manual_seed(0))
     return network.eval()
 
@@ -67,6 +67,33 @@ def test_elbo_is_minus_rate_and_distortion_with_standard_errors() -> None:
     assert test["test_elbo"] == pytest.approx(per_image.mean())
     assert test["test_elbo_se"] == pytest.approx(per_image.std(ddof=1) / math.sqrt(60), rel=1e-4)
     assert arrays["kl_per_unit"].sum() == pytest.approx(test["test_rate"], rel=1e-5)
+
+
+def test_of_a_learned_prior_units_and_pictures_go_by_its_moments() -> None:
+    """A prior shifted and stretched with its decoder is the same model."""
+    plain, moved = vae(), vae(components=1)
+    moved.load_state_dict(plain.state_dict(), strict=False)
+    shift, stretch = torch.tensor([3.0, -1.0]), torch.tensor([2.0, 0.5])
+    with torch.no_grad():
+        moved.prior.mean.copy_(shift)
+        moved.prior.log_variance.copy_(2 * stretch.log())
+        first, last = moved.decoder[0], moved.encoder[-1]
+        first.bias.sub_(first.weight @ (shift / stretch))
+        first.weight.div_(stretch)
+        last.weight[:2].mul_(stretch[:, None])
+        last.bias[:2].mul_(stretch).add_(shift)
+        last.bias[2:].add_(2 * stretch.log())
+    asked = replace(PARAMS, elbo_samples=400, iwae_samples=50)
+    (expected, arrays), (found, others) = (
+        evaluation.evaluate(one, digits(), LABELS, TRAIN, asked) for one in (plain, moved)
+    )
+    for name in ("test_elbo", "test_rate", "test_distortion", "test_iwae_50"):
+        figures = (one["greyscale"][name] for one in (found, expected))  # type: ignore[index]
+        assert next(figures) == pytest.approx(next(figures), abs=0.02)
+    same = ("kl_per_unit", "prior_samples", "interpolations", "reconstructions")
+    for name in (*same, "manifold", "manifold_quantiles", "traversals"):
+        np.testing.assert_allclose(others[name], arrays[name], atol=1e-4)
+    assert np.array_equal(others["traversal_units"], arrays["traversal_units"])
 
 
 def test_evaluation_repeats_and_more_samples_agree() -> None:

@@ -13,7 +13,7 @@ from mnist_vae import initialization, model
 from mnist_vae.arrays import read_arrays
 from mnist_vae.model import VAE, ModelParams
 from mnist_vae.tracking import exports
-from tests.support.fitting import MLP
+from tests.support.fitting import LEARNED, MLP
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*Any type hint is inferred:UserWarning"
@@ -32,7 +32,7 @@ def network(root: Path, weights: Path) -> Path:
     return exports.of_network(root, weights, read_arrays(weights)[1])
 
 
-@pytest.mark.parametrize("architecture", [MLP, CONV], ids=["mlp", "conv"])
+@pytest.mark.parametrize("architecture", [MLP, CONV, LEARNED], ids=["mlp", "conv", "prior"])
 def test_it_is_torchs_export(tmp_path: Path, architecture: ModelParams) -> None:
     saved(architecture, 0, tmp_path / "first")
     made = network(tmp_path, tmp_path / "first")

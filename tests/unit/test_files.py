@@ -122,3 +122,18 @@ def test_what_a_terminal_cannot_show_fails_nothing() -> None:
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == b"?136.78 ? 0.50, ? = 1\n"
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])  # what waits for the end, and what does not
+def test_a_reader_that_has_seen_enough_is_no_error(lines: int) -> None:
+    code = f"from mnist_vae import errors; errors.run(lambda: print('line\\n' * {lines}))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")

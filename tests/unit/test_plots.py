@@ -68,12 +68,18 @@ def history(path: Path, epochs: int = 3, validation: bool = True) -> Path:
     return path
 
 
+@pytest.mark.parametrize("components", [0, 300])
 @pytest.mark.parametrize("latent_dim", [1, 2, 3, 16, 40])
-def test_every_latent_size_has_every_figure(latent_dim: int, tmp_path: Path) -> None:
+def test_every_latent_size_has_every_figure(
+    latent_dim: int, components: int, tmp_path: Path
+) -> None:
     folder = workspace(tmp_path)
-    drawn = plots.draw(read(folder / stage.HISTORY), arrays(latent_dim))
+    drawn = plots.draw(read(folder / stage.HISTORY), arrays(latent_dim), components=components)
     diagrams = diagram.draw(diagram.read(folder / stage.MODEL))
     assert {*drawn, *diagrams} == {Path(picture).stem for picture in PICTURES}
+    for name in ("prior_samples", "manifold", "manifold_quantiles"):  # what they are drawn from
+        told = drawn[name].axes[0].get_title()
+        assert ("mixture" in told or "learned prior" in told) == bool(components), name
     caption = evaluated.caption(arrays(latent_dim))
     for name, each in (drawn | diagrams).items():
         assert render(figure.captioned(each, caption)).std() > 1, name

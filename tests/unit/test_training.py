@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mnist_vae import learner, training
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE, ModelParams
-from tests.support.fitting import PARAMS, STEPS, VARIANTS, fit, new_model, same
+from tests.support.fitting import LEARNED, PARAMS, STEPS, VARIANTS, fit, new_model, same
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -60,6 +60,19 @@ def test_convolutions_learn_and_repeat(tmp_path: Path, variant: str) -> None:
     vae, history = fit(params, tmp_path, architecture=architecture)
     assert history[-1]["validation_elbo"] > history[0]["validation_elbo"] + 20
     assert same(vae, fit(params, tmp_path, architecture=architecture)[0])
+
+
+@pytest.mark.parametrize("variant", ["elbo", "dreg", "iwae through some"])
+def test_a_learned_prior_learns_repeats_and_goes_on(tmp_path: Path, variant: str) -> None:
+    params = replace(VARIANTS[variant], epochs=20)
+    vae, history = fit(params, tmp_path, architecture=LEARNED)
+    assert history[-1]["validation_elbo"] > history[0]["validation_elbo"] + 20
+    assert (vae.prior.mean - new_model(params, LEARNED).prior.mean).abs().min() > 0
+    with pytest.raises(training.Interrupted):
+        fit(params, tmp_path / "stopped", stop_at=37, architecture=LEARNED)
+    again = fit(params, tmp_path / "stopped", begin_at=37, architecture=LEARNED)
+    assert same(vae, again[0])
+    assert history == again[1]
 
 
 def test_rates_are_scaled_for_the_first_and_the_last_layer_alone(tmp_path: Path) -> None:
