@@ -13,7 +13,7 @@ from torch import Tensor
 from mnist_vae import dataset, marginal, probe, runtime, walks
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE
-from mnist_vae.posterior import Posterior, infer, rate_and_distortion
+from mnist_vae.posterior import Posterior, infer, rate_and_distortion, variance_of_means
 
 ACTIVE = 0.01  # Burda et al. 2015, section 5.2: a unit is active if Var_x(E[z|x]) is above this
 COLUMNS = 10  # of reconstructions: one for each of the first ten classes, more if there are fewer
@@ -65,7 +65,7 @@ def evaluate(
     samples, seed = params.elbo_samples, params.evaluation_seed
     rate, loss = rate_and_distortion(model, x, posterior, samples, seed)
     per_image = -(rate + loss)
-    variance = posterior.mean.var(0)
+    variance = variance_of_means(model, posterior)
     metrics: dict[str, object] = {}
     for name, values in (("elbo", per_image), ("rate", rate), ("distortion", loss)):
         metrics |= _named(f"test_{name}", values)

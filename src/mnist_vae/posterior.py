@@ -34,6 +34,13 @@ def infer(model: VAE, x: Tensor, chunk: int = 1000) -> Posterior:
 
 
 @torch.no_grad()
+def variance_of_means(model: VAE, posterior: Posterior) -> Tensor:
+    """Variance of each unit's mean over the images, as part of the prior's variance: (L,)."""
+    _, deviation = model.prior.moments()
+    return posterior.mean.var(0) / deviation.to(posterior.mean.device).square()
+
+
+@torch.no_grad()
 def rate_and_distortion(
     model: VAE, x: Tensor, posterior: Posterior, samples: int, seed: int
 ) -> tuple[Tensor, Tensor]:

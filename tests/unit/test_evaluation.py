@@ -90,7 +90,7 @@ def test_of_a_learned_prior_units_and_pictures_go_by_its_moments() -> None:
     for name in ("test_elbo", "test_rate", "test_distortion", "test_iwae_50"):
         figures = (one["greyscale"][name] for one in (found, expected))  # type: ignore[index]
         assert next(figures) == pytest.approx(next(figures), abs=0.02)
-    same = ("kl_per_unit", "prior_samples", "interpolations", "reconstructions")
+    same = ("kl_per_unit", "mean_variance", "prior_samples", "interpolations", "reconstructions")
     for name in (*same, "manifold", "manifold_quantiles", "traversals"):
         np.testing.assert_allclose(others[name], arrays[name], atol=1e-4)
     assert np.array_equal(others["traversal_units"], arrays["traversal_units"])
