@@ -26,7 +26,8 @@ def sample(model: VAE, count: int, seed: int, look: Look = DIGITS) -> Figure:
     """Images decoded from `count` draws of the prior; the first are those of the plots stage."""
     z = model.prior.sample(count, seed)
     shown = tiles.PROBABILITIES if model.pixels is BERNOULLI else tiles.MEANS
-    return tiles.prior_samples(as_shown(model.means(z).numpy(), look), shown)
+    images = as_shown(model.means(z).numpy(), look)
+    return tiles.prior_samples(images, shown, model.params.prior_components)
 
 
 @torch.no_grad()
@@ -92,7 +93,10 @@ def interpolate(
 
 @dataclass(frozen=True)
 class Encoded:
-    """q(z|x) of one image, its units (L,), and its ELBO = -(rate + distortion), nats."""
+    """q(z|x) of one image, its units (L,), and its ELBO = -(rate + distortion), nats.
+
+    kl: as in `posterior.Posterior`, which adds up to the rate if the prior is N(0, I).
+    """
 
     mean: np.ndarray
     deviation: np.ndarray
@@ -114,8 +118,8 @@ def encode(
 ) -> Encoded:
     """What the model makes of one image, intensities (784,) in [0, 1], and a picture of both.
 
-    samples: draws from q(z|x) for the distortion. Under the binarized protocol the image is drawn
-    to black and white first.
+    samples: draws from q(z|x) for rate and distortion. Under the binarized protocol the image is
+    drawn to black and white first.
     """
     x = intensities[None]
     if likelihood == "binarized":

@@ -2,6 +2,7 @@
 
 import io
 import os
+import select
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -22,12 +23,11 @@ def run(main: Callable[[], None]) -> NoReturn:
     try:
         main()
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read our lines, as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
-        sys.exit(1)
     except PipelineError as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # no space, no permission, a file that is gone
+        if isinstance(error, BrokenPipeError) and _unread():
+            sys.exit(1)
         if error.strerror is None:
             raise
         where = f": {error.filename}" if error.filename else ""
@@ -38,8 +38,18 @@ def run(main: Callable[[], None]) -> NoReturn:
             raise
         sys.exit(
             "error: out of memory; free some, or lower hidden_sizes "
-            "(training: batch_size, importance_samples)"
+            "(training: batch_size, importance_samples, prior_components)"
         )
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
+
+
+def _unread() -> bool:
+    """Has whoever read our lines, as `head`, seen enough? Then the rest goes nowhere."""
+    watch = select.poll()
+    watch.register(sys.stdout, 0)
+    gone = any(event & select.POLLERR for _, event in watch.poll(0))
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
+    return gone

@@ -15,7 +15,7 @@ from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE
 from mnist_vae.posterior import Posterior, infer, rate_and_distortion, variance_of_means
 
-ACTIVE = 0.01  # Burda et al. 2015, section 5.2: a unit is active if Var_x(E[z|x]) is above this
+ACTIVE = 0.01  # Burda et al. 2015, section 5.2: a unit is active if Var_x(E[z|x]) / Var[z] is above
 COLUMNS = 10  # of reconstructions: one for each of the first ten classes, more if there are fewer
 # Nats per image above which a quadrature is refused. Its value is off by the truncation, but by a
 # third of the resolution at most, since the sum converges so fast.

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from mnist_vae import pixels, runtime
 from mnist_vae.model import VAE, ModelParams
-from mnist_vae.prior import Mixture
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,7 @@ def initialize(
                 nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
     if scheme == "spread":
         _spread(model)
-    if isinstance(model.prior, Mixture):
-        model.prior.initialize(generator)
+    model.prior.initialize(generator)
     bias = model.decoder.get_parameter(f"{len(model.decoder) - 1}.bias")
     if mean_image is None:
         bias.zero_()

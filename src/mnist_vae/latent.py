@@ -105,13 +105,10 @@ def latent_units(kl: np.ndarray, active: np.ndarray, normal: bool = True) -> Fig
         if chosen.any():
             label = f"{name} ({chosen.sum()})"
             axes.bar(ranks[chosen], kl[order][chosen], color=colour, label=label)
-    axes.set_title(
-        f"Active latent units: {marked.sum()} of {len(kl)} (as in Burda et al. 2015); "
-        f"KL of all units: {kl.sum():.2f} nats"
-    )
-    prior = "p(z)" if normal else "N(m, s^2)"
-    label = f"KL$(q(z|x)\\,\\|\\,{prior})$, nats,\nmean over the test images"
-    axes.set_ylabel(label if normal else label + "\n$m$, $s$: the learned prior's")
+    title = f"Active latent units: {marked.sum()} of {len(kl)} (as in Burda et al. 2015)"
+    axes.set_title(title + f"; KL of all units: {kl.sum():.2f} nats" * normal)
+    prior = "$(q(z|x)\\,\\|\\,p(z))$" if normal else " to the prior's mean and variance"
+    axes.set_ylabel(f"KL{prior}, nats,\nmean over the test images")
     middle, half = ranks.mean(), max(len(kl), 6) / 2 + 0.2
     axes.set_xlim(middle - half, middle + half)
     axes.grid(axis="x", visible=False)

@@ -59,9 +59,10 @@ class Quadrature:
 
 @torch.no_grad()
 def quadrature(model: VAE, x: Tensor, points: int, extent: float) -> Quadrature:
-    """log p(x) as the integral of p(x|z) p(z) over points^2 grid points in [-extent, extent]^2.
+    """log p(x) as the integral of p(x|z) p(z) over points^2 grid points.
 
-    For two latent units only. The integrand is smooth and vanishes at the border, where the plain
+    For two latent units only. The grid is [-extent, extent]^2 in the prior's standard deviations
+    from its mean. The integrand is smooth and vanishes at the border, where the plain
     Riemann sum converges faster than any power of the step; `resolution` and `truncation` check
     that it has, the latter by a coarse sum over the square's surroundings. One matmul of (N, 784)
     with (784, points^2) does the work.
@@ -74,8 +75,10 @@ def quadrature(model: VAE, x: Tensor, points: int, extent: float) -> Quadrature:
         _inside(points, extent, x.device),
         ((z, z.new_tensor([0.0, 0.0, cells]).expand(len(z), 3)) for z in outside.to(x).split(rows)),
     )
+    mean, deviation = (moment.to(x.device) for moment in model.prior.moments())
     bar = tqdm(grid, desc="quadrature", total=chunks, unit="chunk", disable=None, leave=False)
-    for z, counts in bar:
+    for steps, counts in bar:
+        z = mean + deviation * steps
         logits = model.decode(z)
         constant = model.prior.log_density(z) - model.pixels.log_partition(logits).sum(-1)
         for start in range(0, len(x), rows):
@@ -84,7 +87,9 @@ def quadrature(model: VAE, x: Tensor, points: int, extent: float) -> Quadrature:
             highest = log_joint.amax(1, keepdim=True)
             added = log_joint.sub_(highest).exp_() @ counts
             sums[part] = torch.logaddexp(sums[part], added.double().log() + highest)
-    log_px, coarse, beyond = (sums + 2 * math.log(2 * extent / (points - 1))).unbind(1)
+    # The size of a cell, in z.
+    sums += 2 * math.log(2 * extent / (points - 1)) + deviation.double().log().sum()
+    log_px, coarse, beyond = sums.unbind(1)
     truncation = torch.logaddexp(log_px, beyond) - log_px
     return Quadrature(log_px, truncation.mean().item(), (coarse - log_px).abs().mean().item())
 

@@ -46,6 +46,7 @@ def draw(
     continuous: is p(x|z) a continuous Bernoulli? Its means are no probabilities. components: of
     the learned prior, 0 for N(0, I).
     """
+    normal = components == 0
     mean, shown = arrays["latent_mean"], MEANS if continuous else PROBABILITIES
     return {
         "confusion": confusion(arrays.get("labels"), arrays.get("knn_predicted"), classes),
@@ -56,18 +57,18 @@ def draw(
             arrays["extreme_elbo"],
         ),
         "interpolations": interpolations(arrays["interpolations"], arrays["interpolation_ends"]),
-        "latent": latent(mean, arrays.get("labels"), classes, components == 0),
-        "latent_units": latent_units(arrays["kl_per_unit"], arrays["active"], components == 0),
+        "latent": latent(mean, arrays.get("labels"), classes, normal),
+        "latent_units": latent_units(arrays["kl_per_unit"], arrays["active"], normal),
         "manifold": manifold(
             arrays["manifold"],
             arrays["manifold_axis"],
             arrays["manifold_units"],
             mean.shape[1],
             shown,
-            components == 0,
+            normal,
         ),
         "manifold_quantiles": manifold_quantiles(
-            arrays["manifold_quantiles"], arrays["manifold_units"], mean.shape[1], components == 0
+            arrays["manifold_quantiles"], arrays["manifold_units"], mean.shape[1], normal
         ),
         "prior_samples": prior_samples(arrays["prior_samples"], shown, components),
         "reconstructions": reconstructions(
@@ -79,6 +80,7 @@ def draw(
             arrays["traversal_axis"],
             arrays["traversal_units"],
             arrays["kl_per_unit"],
+            normal,
         ),
     }
 

@@ -135,6 +135,8 @@ def _encode(arguments: argparse.Namespace) -> None:
     print("unit      mean  deviation  KL (nats)")
     for unit, row in enumerate(zip(made.mean, made.deviation, made.kl, strict=True), 1):
         print(f"{unit:4d}  {row[0]:+8.3f}  {row[1]:9.3f}  {row[2]:9.2f}")
+    if model.params.prior_components:
+        print("KL: to the learned prior's mean and variance; the units do not add up to the rate")
     print(
         f"ELBO {made.elbo:.2f} nats ({found.likelihood}): rate {made.rate:.2f}, distortion "
         f"{made.distortion:.2f} by {samples} draws"

@@ -49,7 +49,7 @@ def manifold(
     if not normal:
         title += ",\nin standard deviations of the learned prior from its mean"
     if latent_dim > 2:
-        title += f";\nslice through {_varied(names)}"
+        title += f";\nslice through {_varied(names, normal)}"
     axes.set_title(title)
     return figure
 
@@ -78,17 +78,18 @@ def manifold_quantiles(
     percents = [5, 25, 50, 75, 95]
     labels = [f"{percent}%" for percent in percents]
     axes.set_xticks(percents, labels)
-    axes.set_xlabel(f"{names[0]}: quantile of the prior")
+    of = "prior" if normal else "Gaussian"
+    axes.set_xlabel(f"{names[0]}: quantile of the {of}")
     axes.set_yticks([] if rows == 1 else percents, [] if rows == 1 else labels)
     if rows > 1:
-        axes.set_ylabel(f"{names[1]}: quantile of the prior")
+        axes.set_ylabel(f"{names[1]}: quantile of the {of}")
     title = "Decoded at quantiles of the prior"
     if not normal:
-        title = "Decoded at quantiles of the Gaussian with the learned prior's mean and variances"
+        title = "Decoded at quantiles of the Gaussian with\nthe learned prior's mean and variances"
     elif rows > 1:
         title += ": all are equally likely under it"
     if latent_dim > 2:
-        title += f";\n{_varied(names)}"
+        title += f";\n{_varied(names, normal)}"
     axes.set_title(title)
     return figure
 
@@ -117,7 +118,9 @@ def interpolations(walks: np.ndarray, ends: np.ndarray) -> Figure:
 
 
 @styled
-def traversals(walks: np.ndarray, axis: np.ndarray, units: np.ndarray, kl: np.ndarray) -> Figure:
+def traversals(
+    walks: np.ndarray, axis: np.ndarray, units: np.ndarray, kl: np.ndarray, normal: bool = True
+) -> Figure:
     """Decoded images (U, T, 784): a row for each of `units` (U,), moved along `axis` (T,).
 
     kl (L,): the mean KL of every unit, nats.
@@ -134,15 +137,17 @@ def traversals(walks: np.ndarray, axis: np.ndarray, units: np.ndarray, kl: np.nd
     axes.tick_params(length=0)
     axes.set_frame_on(False)
     axes.grid(False)
-    axes.set_xlabel("value of the unit, in standard deviations of the prior; all others 0")
+    place = "; all others 0" if normal else " from its mean; all others at it"
+    axes.set_xlabel(f"value of the unit, in standard deviations of the prior{place}")
     which = f"the {rows} with the largest KL" if rows < len(kl) else "by their KL"
     axes.set_title(f"Traversals of latent units, {which}")
     return figure
 
 
-def _varied(names: Sequence[str]) -> str:
+def _varied(names: Sequence[str], normal: bool) -> str:
     """Which units a grid spans, of more than two."""
-    return f"the two units whose means vary most ({', '.join(names)}), all others 0"
+    others = "0" if normal else "at the prior's mean"
+    return f"the two units whose means vary most ({', '.join(names)}), all others {others}"
 
 
 def _bare(axes: Axes) -> None:

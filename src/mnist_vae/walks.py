@@ -41,6 +41,8 @@ def interpolations(
 def traversals(decode: Decode, kl: Tensor) -> dict[str, Tensor]:
     """One unit after the other moved along the prior, all others at its mean: images (U, T, P).
 
+    decode: of places in the prior's deviations from its mean, as in `quantiles` and `grid`.
+
     kl (L,): the mean KL of each unit; those with the largest, in their order.
     """
     units = kl.argsort(descending=True, stable=True)[:UNITS].cpu()
@@ -59,7 +61,7 @@ def quantiles(
 ) -> Tensor:
     """As the grid of `manifold`, but at the prior's quantiles: images (size or 1, size, P).
 
-    So each image stands for as much of the prior as any other. units: the grid's, one or two.
+    Under N(0, I) each image so stands for as much of the prior as any other. units: the grid's.
     """
     prior = NormalDist()
     # Six decimals: the C library's logarithm may round the last bit otherwise elsewhere.
@@ -68,9 +70,10 @@ def quantiles(
 
 
 def grid(axis: Tensor, units: Tensor, latent: int) -> Tensor:
-    """Latent vectors (rows, len(axis), latent): the first unit grows to the right, the second up.
+    """Places (rows, len(axis), latent), in the prior's deviations from its mean.
 
-    All others are 0; of a single unit there is one row.
+    The first unit grows to the right, the second up, all others are 0; of a single unit there is
+    one row.
     """
     rows = axis.flip(0) if len(units) == 2 else torch.zeros(1)
     z = torch.zeros(len(rows), len(axis), latent)

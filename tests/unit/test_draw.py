@@ -59,6 +59,7 @@ def test_samples_repeat_with_their_seed(components: int) -> None:
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+    assert ("mixture of 4" in title(draw.sample(vae, 7, 1))) == bool(components)
 
 
 @torch.no_grad()

@@ -78,8 +78,11 @@ def test_every_latent_size_has_every_figure(
     diagrams = diagram.draw(diagram.read(folder / stage.MODEL))
     assert {*drawn, *diagrams} == {Path(picture).stem for picture in PICTURES}
     for name in ("prior_samples", "manifold", "manifold_quantiles"):  # what they are drawn from
-        told = drawn[name].axes[0].get_title()
+        told = title(drawn[name])
+        assert told
         assert ("mixture" in told or "learned prior" in told) == bool(components), name
+    assert ("at it" in drawn["traversals"].axes[0].get_xlabel()) == bool(components)
+    assert ("KL of all units" in title(drawn["latent_units"])) != bool(components)
     caption = evaluated.caption(arrays(latent_dim))
     for name, each in (drawn | diagrams).items():
         assert render(figure.captioned(each, caption)).std() > 1, name

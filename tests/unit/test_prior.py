@@ -1,5 +1,6 @@
 """The learned prior against torch.distributions, and N(0, I) as its special case."""
 
+import copy
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,8 @@ def test_the_rate_is_estimated_without_bias() -> None:
 def network(units: int = 2, components: int = 3) -> VAE:
     vae = VAE(ModelParams(units, (8,), "tanh", "mlp", components))
     initialization.initialize(vae, "torch", None, torch.Generator().manual_seed(0))
+    if components:
+        vae.prior = mixture(components, units=units)
     return vae.eval()
 
 
@@ -110,15 +113,17 @@ def network(units: int = 2, components: int = 3) -> VAE:
 def test_elbo_iwae_and_quadrature_meet() -> None:
     """Three estimators of one likelihood: only with the right p(z) in each can they agree."""
     vae, x = network(), torch.rand(4, 784, generator=torch.Generator().manual_seed(1)).round()
-    vae.prior.mean.mul_(2)
+    vae.prior.mean.mul_(2).add_(torch.tensor([9.0, 0.0]))  # far from where N(0, I) is
+    mean, deviation = vae.prior.moments()
+    vae.encoder[-1].bias.add_(torch.cat([mean, 2 * deviation.log()]))  # for few samples to do
     found = posterior.infer(vae, x)
     lower = -sum(posterior.rate_and_distortion(vae, x, found, 3000, 0))
-    tight = marginal.iwae(vae, x, found.mean, found.log_variance, 20_000, 0)
-    exact = marginal.quadrature(vae, x, 200, 12.0)
+    tight = marginal.iwae(vae, x, found.mean, found.log_variance, 50_000, 0)
+    exact = marginal.quadrature(vae, x, 200, 6.0)
     assert exact.truncation < 1e-6
     torch.testing.assert_close(tight, exact.log_px, atol=0.05, rtol=0)
     assert (lower < exact.log_px).all()
-    normal = marginal.quadrature(network(components=0), x, 200, 12.0)
+    normal = marginal.quadrature(network(components=0), x, 200, 6.0)
     assert (normal.log_px - exact.log_px).abs().min() > 1e-3  # or else it would say nothing
 
 
@@ -128,6 +133,7 @@ def test_elbo_iwae_and_quadrature_meet() -> None:
         {"objective": "elbo"},
         {"objective": "elbo", "importance_samples": 3},
         {"objective": "iwae", "importance_samples": 5},
+        {"objective": "iwae_dreg", "importance_samples": 5},
     ],
 )
 def test_gradient_of_the_prior_matches_finite_differences(changes: dict[str, object]) -> None:
@@ -150,6 +156,39 @@ def test_gradient_of_the_prior_matches_finite_differences(changes: dict[str, obj
             flat[index] += 1e-5
             slope = (above - below).item() / 2e-5
             assert gradient.view(-1)[index].item() == pytest.approx(slope, rel=1e-4, abs=1e-7)
+
+
+def test_the_gradient_of_the_prior_through_some_samples_has_the_mean_of_all() -> None:
+    vae = network()
+    x = torch.rand(1, 784, generator=torch.Generator().manual_seed(1)).round().expand(100, -1)
+    weights = list(vae.prior.parameters())
+
+    def taken(some: int) -> torch.Tensor:
+        params = replace(PARAMS, objective="iwae_dreg", importance_samples=8, gradient_samples=some)
+        rows = []
+        for seed in range(200):
+            noise = torch.Generator().manual_seed(seed)
+            value = bound(vae, x, x, params, torch.tensor(1.0), noise)[0].mean()
+            gradients = torch.autograd.grad(value, weights)
+            rows.append(torch.cat([gradient.flatten() for gradient in gradients]))
+        return torch.stack(rows)
+
+    every, some = taken(0), taken(3)
+    error = ((every.var(0) + some.var(0)) / len(every)).sqrt()
+    assert ((every.mean(0) - some.mean(0)).abs() < 4 * error + 1e-9).all()
+    assert every.mean(0).norm() > 10 * error.norm()  # or else it would say nothing
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("far", "deviation", "most"), [(1.0, 0.5, 1e-4), (10.0, 0.1, 0.3)])
+def test_rounding_is_what_the_docstring_says(far: float, deviation: float, most: float) -> None:
+    prior = mixture(500, units=50)
+    prior.mean.mul_(far)
+    prior.log_variance.fill_(2 * math.log(deviation))
+    z = prior.sample(1000, 0)
+    largest = (prior.mean / deviation).square().sum(1).max().item()
+    error = (prior.log_density(z) - copy.deepcopy(prior).double().log_density(z.double())).abs()
+    assert error.max() < min(most, 3e-7 * largest + 1e-5)
 
 
 def test_it_is_stored_with_the_model_and_n01_leaves_no_trace(tmp_path: Path) -> None:
