@@ -17,7 +17,7 @@ PROGRAM = ("-m", "tests.golden.portable")
 CPUS = {  # of two makers, none with AVX-512
     "EPYC-Rome": ("conv", "iwae", "continuous"),
     "EPYC-Milan": ("mlp", "mixture"),
-    "Haswell-v4": ("mlp", "pictures"),
+    "Haswell-v4": ("mlp", "pictures", "mixture"),
 }
 
 pytestmark = pytest.mark.skipif(
