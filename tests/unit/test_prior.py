@@ -18,7 +18,7 @@ from mnist_vae.objective import bound
 from mnist_vae.prior import Mixture, Normal
 from tests.support.fitting import PARAMS
 
-UNITS = 3
+UNITS, CPU = 3, torch.device("cpu")
 
 
 def mixture(components: int = 4, seed: int = 0, units: int = UNITS) -> Mixture:
@@ -58,7 +58,7 @@ def test_one_standard_component_is_the_normal_prior() -> None:
     normal, one = Normal(UNITS), Mixture(UNITS, 1)
     z = torch.randn(7, UNITS)
     torch.testing.assert_close(one.log_density(z), normal.log_density(z))
-    for found, expected in zip(one.moments(), normal.moments(), strict=True):
+    for found, expected in zip(one.moments(CPU), normal.moments(CPU), strict=True):
         torch.testing.assert_close(found, expected)
     torch.testing.assert_close(one.energy_(z.clone()), normal.energy_(z.clone()))
     assert torch.equal(one.sample(9, 3), normal.sample(9, 3))
@@ -75,7 +75,7 @@ def test_energy_is_the_density(prior: Mixture | Normal) -> None:
 @torch.no_grad()
 def test_moments_and_draws_are_those_of_the_mixture() -> None:
     prior = mixture()
-    mean, deviation = prior.moments()
+    mean, deviation = prior.moments(CPU)
     expected = reference(prior)
     torch.testing.assert_close(mean, expected.mean)
     torch.testing.assert_close(deviation, expected.variance.sqrt())
@@ -114,7 +114,7 @@ def test_elbo_iwae_and_quadrature_meet() -> None:
     """Three estimators of one likelihood: only with the right p(z) in each can they agree."""
     vae, x = network(), torch.rand(4, 784, generator=torch.Generator().manual_seed(1)).round()
     vae.prior.mean.mul_(2).add_(torch.tensor([9.0, 0.0]))  # far from where N(0, I) is
-    mean, deviation = vae.prior.moments()
+    mean, deviation = vae.prior.moments(CPU)
     vae.encoder[-1].bias.add_(torch.cat([mean, 2 * deviation.log()]))  # q(z|x) that p(z) covers
     vae.decoder[-1].weight.mul_(0.3)  # and a posterior without much in the tails
     found = posterior.infer(vae, x)
