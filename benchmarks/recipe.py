@@ -3,7 +3,13 @@
 from mnist_vae.model import ModelParams
 
 BATCH = 128
-NETWORK = ModelParams(2, (512, 512), "relu", "mlp", 0)
+NETWORK = ModelParams(
+    latent_dim=2,
+    hidden_sizes=(512, 512),
+    activation="relu",
+    architecture="mlp",
+    prior_components=0,
+)
 
 # Constant Adam with torch's initial weights, but no output bias. Over params.yaml.
 PLAIN: dict[str, object] = {
@@ -12,7 +18,6 @@ PLAIN: dict[str, object] = {
     "learning_rate": 1e-3,
     "input_lr_scale": 1.0,
     "output_lr_scale": 1.0,
-    "prior_lr_scale": 5.0,
     "schedule": "constant",
     "weight_init": "torch",
     "output_bias": "zero",
@@ -34,7 +39,6 @@ FAST: dict[str, object] = {
     "learning_rate": 6e-3,
     "input_lr_scale": 0.3,
     "output_lr_scale": 3.0,
-    "prior_lr_scale": 5.0,
     "warmup_fraction": 0.05,
     "adam_beta2": 0.995,
     "ema_decay": 0.98,

@@ -235,7 +235,7 @@ def _decode(model: VAE, z: Tensor, chunk: int = 1000) -> Tensor:
 
 def _decode_scaled(model: VAE, steps: Tensor) -> Tensor:
     """As `_decode`, of places in the prior's standard deviations from its mean (N, L)."""
-    mean, deviation = (moment.to(steps.device) for moment in model.prior.moments())
+    mean, deviation = model.prior.moments(steps.device)
     return _decode(model, mean + deviation * steps)
 
 

@@ -75,7 +75,7 @@ def quadrature(model: VAE, x: Tensor, points: int, extent: float) -> Quadrature:
         _inside(points, extent, x.device),
         ((z, z.new_tensor([0.0, 0.0, cells]).expand(len(z), 3)) for z in outside.to(x).split(rows)),
     )
-    mean, deviation = (moment.to(x.device) for moment in model.prior.moments())
+    mean, deviation = model.prior.moments(x.device)
     bar = tqdm(grid, desc="quadrature", total=chunks, unit="chunk", disable=None, leave=False)
     for steps, counts in bar:
         z = mean + deviation * steps

@@ -28,7 +28,7 @@ def infer(model: VAE, x: Tensor, chunk: int = 1000) -> Posterior:
     """Encode x (N, 784)."""
     parts = [model.encode(images) for images in x.split(chunk)]
     mean, log_variance = (torch.cat(part) for part in zip(*parts, strict=True))
-    middle, deviation = (moment.to(x.device) for moment in model.prior.moments())
+    middle, deviation = model.prior.moments(x.device)
     scaled = (mean - middle) / deviation, log_variance - 2 * deviation.log()
     return Posterior(mean, log_variance, elbo.kl_per_unit(*scaled))
 
@@ -36,8 +36,8 @@ def infer(model: VAE, x: Tensor, chunk: int = 1000) -> Posterior:
 @torch.no_grad()
 def variance_of_means(model: VAE, posterior: Posterior) -> Tensor:
     """Variance of each unit's mean over the images, as part of the prior's variance: (L,)."""
-    _, deviation = model.prior.moments()
-    return posterior.mean.var(0) / deviation.to(posterior.mean.device).square()
+    _, deviation = model.prior.moments(posterior.mean.device)
+    return posterior.mean.var(0) / deviation.square()
 
 
 @torch.no_grad()

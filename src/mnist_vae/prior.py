@@ -37,9 +37,9 @@ class Normal(nn.Module):
         """
         return elbo.kl_per_unit(mean, log_variance)
 
-    def moments(self) -> tuple[Tensor, Tensor]:
+    def moments(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each unit, each (L,)."""
-        return torch.zeros(self.units), torch.ones(self.units)
+        return torch.zeros(self.units, device=device), torch.ones(self.units, device=device)
 
     def sample(self, count: int, seed: int) -> Tensor:
         """Draws (count, L), on the CPU."""
@@ -70,7 +70,9 @@ class Mixture(nn.Module):
         constants = (elbo.LOG_2PI + self.log_variance + self.mean.square() * precision).sum(1)
         bias = self._log_weights() - 0.5 * constants
         of_components = linear.linear(torch.cat([z.square(), z], -1), weight, bias)
-        return torch.logsumexp(of_components, -1)
+        # exp(-80) changes no sum, and MKL's exp takes ten times as long where it underflows.
+        least = of_components.detach().amax(-1, keepdim=True) - 80
+        return torch.logsumexp(torch.maximum(of_components, least), -1)
 
     def energy_(self, z: Tensor) -> Tensor:
         return -2 * self.log_density(z) - z.shape[-1] * elbo.LOG_2PI
@@ -80,11 +82,11 @@ class Mixture(nn.Module):
         ratio = elbo.log_normal(z, mean, log_variance) - self.log_density(z)
         return ratio.reshape(-1, len(mean)).mean(0).unsqueeze(-1)
 
-    def moments(self) -> tuple[Tensor, Tensor]:
+    def moments(self, device: torch.device) -> tuple[Tensor, Tensor]:
         weights = self._log_weights().exp().unsqueeze(1)
         mean = (weights * self.mean).sum(0)
         variance = (weights * ((self.mean - mean).square() + self.log_variance.exp())).sum(0)
-        return mean, variance.sqrt()
+        return mean.to(device), variance.sqrt().to(device)
 
     def sample(self, count: int, seed: int) -> Tensor:
         chooser = runtime.generator(seed, "prior/component")
