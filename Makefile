@@ -20,7 +20,7 @@ repro: $(VAE)  ## the environment, then the whole pipeline
 	@$(VAE) changes || true  # says whether the bytes are those of the commit, if that has any
 
 test: $(VAE) lint  ## the environment, then lint, types and all tests
-	python -m pytest -n auto --dist loadfile
+	python -m pytest -n auto --dist loadfile --no-loadscope-reorder  # long files come first
 
 benchmark: $(VAE) .venv-benchmark/installed  ## measure PARTS (or all) and write docs/performance.md
 	PYTHONPATH=src python -m benchmarks $(PARTS) $(if $(QUICK),--quick)

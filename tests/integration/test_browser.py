@@ -85,7 +85,7 @@ def narrow(page: Page) -> Iterator[None]:
 def project(page: Page, reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with two runs, if there is a browser."""
     project = reproduced.copy(tmp_path_factory.mktemp("compared") / "project")
-    project.dvc("exp", "run", "--name", "three", "-S", "latent_dim=3")
+    project.dvc("exp", "run", "--name", "three", "-S", "latent_dim=3", MNIST_VAE_LIVE="off")
     return project
 
 

@@ -14,6 +14,8 @@ from tests.support.checkout import PICTURES, RESULTS, STAGES, outputs
 from tests.support.sandbox import Project
 
 pytestmark = store_view.IN_OUR_PROCESS
+OFF = {"MNIST_VAE_LIVE": "off"}
+NO_MLFLOW = OFF | {"MNIST_VAE_TRACK": "off"}
 DECODED = """
 import sys
 import mlflow, numpy as np, torch
@@ -64,7 +66,7 @@ def test_what_the_stages_write_is_what_dvc_yaml_declares(reproduced: Project) ->
 
 
 def test_another_latent_dim_trains_again_and_downloads_nothing(copied: Project) -> None:
-    output = copied.dvc("exp", "run", "-S", "latent_dim=16", MNIST_VAE_LIVE="off")
+    output = copied.dvc("exp", "run", "-S", "latent_dim=16", **NO_MLFLOW)
     assert ran(output) == ["train", "evaluate", "plots", "report", "track"]
     back = copied.dvc("exp", "run", "-S", "latent_dim=2")
     assert ran(back) == ["track"]  # the rest comes from DVC's cache
@@ -87,7 +89,7 @@ def test_all_images_and_convolutions_from_training_to_the_run(copied: Project) -
 
 def test_binarized_with_every_estimate_from_training_to_the_run(copied: Project) -> None:
     options = ("likelihood=binarized", "iwae_samples=20", "quadrature_points=60", "epochs=3")
-    copied.dvc("exp", "run", *(part for one in options for part in ("-S", one)))
+    copied.dvc("exp", "run", *(part for one in options for part in ("-S", one)), **OFF)
     metrics = json.loads((copied.folder / "metrics/evaluation.json").read_text())
     assert set(metrics) == {"binarized"}
     test = metrics["binarized"]
@@ -105,7 +107,7 @@ def test_continuous_bernoulli_from_training_to_the_run_and_apart_from_the_others
 ) -> None:
     options = ("likelihood=continuous_bernoulli", "iwae_samples=20")
     name = ("--name", "grey")
-    copied.dvc("exp", "run", *name, *(part for one in options for part in ("-S", one)))
+    copied.dvc("exp", "run", *name, *(part for one in options for part in ("-S", one)), **OFF)
     metrics = json.loads((copied.folder / "metrics/evaluation.json").read_text())
     assert set(metrics) == {"continuous_bernoulli"}
     test = metrics["continuous_bernoulli"]
@@ -147,7 +149,7 @@ def test_an_edited_bound_trains_again(copied: Project) -> None:
 
 
 def test_small_learning_rates_as_dvc_writes_them(copied: Project) -> None:
-    output = copied.dvc("exp", "run", "train", "-S", "learning_rate=1e-5", MNIST_VAE_LIVE="off")
+    output = copied.dvc("exp", "run", "train", "-S", "learning_rate=1e-5", **OFF)
     assert "train" in ran(output)
     assert "learning_rate: 1e-05" in (copied.folder / "params.yaml").read_text()
 
@@ -180,7 +182,7 @@ def test_every_stage_refuses_a_wrong_parameter_file(copied: Project) -> None:
 
 def test_plots_and_metrics_can_be_compared(copied: Project) -> None:
     copied.set(latent_dim=3)
-    copied.dvc("repro", "plots", MNIST_VAE_LIVE="off")
+    copied.dvc("repro", "plots", **OFF)
     difference = copied.dvc("metrics", "diff", "--json")
     changed = json.loads(difference)["metrics/evaluation.json"]
     assert changed["greyscale.test_elbo"]["diff"] != 0
@@ -205,7 +207,7 @@ def test_a_clone_that_gives_the_committed_bytes_has_its_run_after_one_repro(
 ) -> None:
     clone = clone_of(reproduced, tmp_path / "clone")
     clone.dvc("checkout")  # as after a pull: all results are there, and no run
-    output = clone.dvc("repro", MNIST_VAE_LIVE="off")
+    output = clone.dvc("repro", **OFF)
     assert ran(output) == ["track"]
     (run,) = store_view.runs(clone.folder).values()
     assert run.status == "FINISHED"
@@ -221,14 +223,14 @@ def test_a_clone_that_gives_the_committed_bytes_has_its_run_after_one_repro(
 
 def test_what_differs_from_the_commit_is_named(copied: Project) -> None:
     copied.set(knn_neighbours=3)
-    copied.dvc("repro", MNIST_VAE_LIVE="off")
+    copied.dvc("repro", **NO_MLFLOW)
     output = copied.command("changes", fails=True)
     # the metric, the neighbours behind it, their picture and the report
     assert f"within tolerance: 4 of {len(RESULTS)} outputs of the commit differ" in output
     assert "metrics/evaluation.json of stage evaluate: " in output
     assert "greyscale.test_knn_accuracy: " in output
     copied.set(picture_seed=1)
-    copied.dvc("repro", "evaluate", MNIST_VAE_LIVE="off")
+    copied.dvc("repro", "evaluate", **OFF)
     output = copied.command("changes", fails=True)
     assert "there is nothing to compare: dvc.lock" in output  # plots have not been drawn again
 

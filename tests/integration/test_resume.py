@@ -2,15 +2,14 @@
 
 import json
 import signal
-import subprocess
 
-import psutil
 import pytest
 
 from mnist_vae.arrays import read_arrays, write_arrays
 from tests.support import store_view
 from tests.support.checkout import ROOT, outputs
 from tests.support.sandbox import Project
+from tests.support.trainings import training_of, wait_for_epoch
 
 pytestmark = store_view.IN_OUR_PROCESS
 RESULTS = outputs("train")
@@ -32,16 +31,6 @@ def train(project: Project, **environment: str) -> dict[str, bytes]:
     return {name: (project.folder / name).read_bytes() for name in RESULTS}
 
 
-def wait_for_epoch(process: "object", epoch: int) -> str:
-    """Read a training's lines up to the one that says that `epoch` is done."""
-    seen = ""
-    for line in process.stdout:  # type: ignore[attr-defined]
-        seen += line
-        if line.startswith("epoch") and int(line.split()[1].split("/")[0]) >= epoch:
-            return seen
-    raise AssertionError(seen)
-
-
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(copy: Project) -> None:
     copy.set(epochs=5)
     for split, images in (("train", 700), ("validation", 100)):  # less to load
@@ -56,13 +45,6 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(copy: Project) -> 
         assert counts[kind] >= 20
     assert counts["resumed"] >= 40
     assert counts["foreign"] == 3
-
-
-def training_of(process: "subprocess.Popen[str]") -> psutil.Process:
-    """The training that a `dvc repro` has started."""
-    children = psutil.Process(process.pid).children(recursive=True)
-    (found,) = (child for child in children if child.cmdline()[1:] == ["-m", "stages", "train"])
-    return found
 
 
 def test_dvc_reports_a_terminated_training_and_the_next_repro_goes_on(copy: Project) -> None:

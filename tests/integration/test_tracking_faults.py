@@ -18,10 +18,11 @@ from tests.support import store_view
 from tests.support.checkout import outputs
 from tests.support.sandbox import Project, wait_for
 from tests.support.store_view import newest
+from tests.support.trainings import held, without_live_view
 
 pytestmark = store_view.IN_OUR_PROCESS
+TRAIN = ("python", "-m", "stages", "train")
 LONG = {"epochs": 100_000, "schedule": "constant"}
-SLOW = {"epochs": 60, "batch_size": 1, "schedule": "constant"}  # longer than MLflow's start
 
 
 def steps(project: Project) -> list[int]:
@@ -32,17 +33,18 @@ def steps(project: Project) -> list[int]:
 def test_a_killed_training_leaves_nothing_running_and_goes_on_in_its_run(copied: Project) -> None:
     first = newest(copied).id
     copied.set(**LONG)
-    with copied.start("python", "-m", "stages", "train") as training:
+    with copied.start(*TRAIN) as training, held(training):
         wait_for(lambda: newest(copied).id != first and steps(copied))
         assert newest(copied).status == "RUNNING"
         live = newest(copied).id
         training.kill()
     wait_for(lambda: newest(copied).status == "KILLED")
 
-    with copied.start("python", "-m", "stages", "train") as training:
-        wait_for(lambda: newest(copied).status == "RUNNING")
-        assert newest(copied).id == live
-        training.send_signal(signal.SIGINT)
+    with copied.start(*TRAIN) as training:
+        with held(training):
+            wait_for(lambda: newest(copied).status == "RUNNING")
+            assert newest(copied).id == live
+            training.send_signal(signal.SIGINT)
         training.communicate()
     wait_for(lambda: newest(copied).status == "KILLED")
     seen = steps(copied)
@@ -62,7 +64,7 @@ def test_the_machines_load_is_logged_if_asked_for(copied: Project) -> None:
         "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "true",
         "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "0.5",
     }
-    with copied.start("python", "-m", "stages", "train", **switches) as training:
+    with copied.start(*TRAIN, **switches) as training, held(training):
         wait_for(lambda: "system/cpu_utilization_percentage" in newest(copied).points)
         training.kill()
     wait_for(lambda: newest(copied).status == "KILLED")
@@ -74,10 +76,14 @@ def test_the_machines_load_is_logged_if_asked_for(copied: Project) -> None:
 
 
 def test_a_locked_database_is_one_warning_and_training_finishes(copied: Project) -> None:
-    copied.set(**SLOW)
+    copied.set(epochs=30, schedule="constant")
     database = sqlite3.connect(copied.folder / "mlflow.db")
     database.execute("BEGIN EXCLUSIVE")
-    output = copied.run("python", "-m", "stages", "train")
+    with copied.start(*TRAIN) as process:
+        with held(process) as training:
+            wait_for(lambda: without_live_view(training))
+        output = process.communicate()[0]
+    assert process.returncode == 0
     database.rollback()
     database.close()
     assert output.count("warning: no live view in MLflow") == 1
@@ -231,14 +237,17 @@ def test_a_full_disk_is_one_warning_and_track_fills_the_gap(
     try:
         copied.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{disk / 'mlflow.db'}"
         copied.command("rebuild")
-        copied.set(**SLOW)
-        with copied.start("dvc", "repro", "train") as training:
-            wait_for(lambda: len(store_view.runs(disk)) == 2)
-            with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
-                while filler.write(bytes(4096)):
-                    pass
-            output = training.communicate()[0]
-        assert training.returncode == 0, output
+        copied.set(epochs=400, schedule="constant")
+        with copied.start("dvc", "repro", "train") as process:
+            with held(process):
+                wait_for(lambda: len(store_view.runs(disk)) == 2)
+                with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+                    while filler.write(bytes(4096)):
+                        pass
+            with held(process, 150) as training:  # epochs have come that find no room
+                wait_for(lambda: without_live_view(training))
+            output = process.communicate()[0]
+        assert process.returncode == 0, output
         assert output.count("warning: no live view in MLflow") == 1
         output = copied.run("dvc", "repro", fails=True)
         assert "error: MLflow store" in output
@@ -250,7 +259,7 @@ def test_a_full_disk_is_one_warning_and_track_fills_the_gap(
 
         run = max(store_view.runs(disk).values(), key=lambda run: run.times[0])
         assert run.status == "FINISHED"
-        assert [step for step, _, _ in run.points["greyscale/train_elbo"]] == list(range(1, 61))
+        assert [step for step, _, _ in run.points["greyscale/train_elbo"]] == list(range(1, 401))
         assert set(run.models) == {"vae", "decoder"}
         assert set(outputs("plots", "report")) <= set(run.artifacts)
         assert len(store_view.runs(disk)) == 2

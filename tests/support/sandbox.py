@@ -95,7 +95,7 @@ def wait_for(done: Callable[[], object], seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end
-        time.sleep(0.3)
+        time.sleep(0.5)
 
 
 def free_port() -> int:
