@@ -48,7 +48,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(copy: Project) -> 
 
 
 def test_dvc_reports_a_terminated_training_and_the_next_repro_goes_on(copy: Project) -> None:
-    copy.set(epochs=40, seed=11)  # which no other test has put into the cache that all share
+    copy.set(epochs=16, seed=11)  # which no other test has put into the cache that all share
     expected = train(copy, MNIST_VAE_LIVE="off")
     for number, says in (
         (signal.SIGTERM, "error: stopped by SIGTERM in epoch"),
@@ -67,10 +67,10 @@ def test_dvc_reports_a_terminated_training_and_the_next_repro_goes_on(copy: Proj
     assert "going on from the checkpoint" in output
     assert {name: (copy.folder / name).read_bytes() for name in RESULTS} == expected
     assert list((copy.folder / ".checkpoints").iterdir()) == []
-    runs = [run for run in store_view.runs(copy.folder).values() if run.params["epochs"] == "40"]
+    runs = [run for run in store_view.runs(copy.folder).values() if run.params["epochs"] == "16"]
     assert [run.status for run in runs] == ["FINISHED"]
     steps = [step for step, _, _ in runs[0].points["greyscale/train_elbo"]]
-    assert steps == list(range(1, 41))
+    assert steps == list(range(1, 17))
 
 
 def test_training_needs_no_checkpoints(copy: Project) -> None:

@@ -21,7 +21,7 @@ def lab(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A project with remotes and a sweep `few` of two points, of which the second is long."""
     folder = tmp_path_factory.mktemp("sweep")
     project = remotes.with_remotes(reproduced.copy(folder / "project"), folder)
-    (folder / "points").write_text(f"seed=1\nseed=2 epochs=60\n{remotes.DIVERGES}\n")
+    (folder / "points").write_text(f"seed=1\nseed=2 epochs=30\n{remotes.DIVERGES}\n")
     said = project.command("sweep", "new", "few", "--points", str(folder / "points"))
     assert "sweeps/few.yaml: 3 points on " in said
     yield project
@@ -94,7 +94,7 @@ def test_a_stopped_task_goes_on_in_another_clone(lab: Project, tmp_path: Path) -
     assert "names no DVC remote" in said  # nor DVC's settings, that this project has in no commit
     said = lab.run(*command)
     assert "going on from the checkpoint in epoch" in said
-    assert remotes.pushed(lab) == ["epochs-60_seed-2", "seed-1"]
+    assert remotes.pushed(lab) == ["epochs-30_seed-2", "seed-1"]
 
 
 def test_a_failed_task_says_why(lab: Project) -> None:
@@ -112,7 +112,7 @@ def test_collected_they_are_experiments_with_a_run_each(lab: Project) -> None:
     assert f"still out:    2  {remotes.DIVERGENT}  failed: " in said
     assert {run.tags.get("dvc.exp.name") for run in store_view.runs(lab.folder).values()} == {
         None,
-        "epochs-60_seed-2",
+        "epochs-30_seed-2",
         "seed-1",
     }
     assert "0 experiments pulled, 2 were here" in lab.command("sweep", "collect", "few")

@@ -18,7 +18,7 @@ from tests.support import store_view
 from tests.support.checkout import outputs
 from tests.support.sandbox import Project, wait_for
 from tests.support.store_view import newest
-from tests.support.trainings import held, without_live_view
+from tests.support.trainings import held, wait_for_epoch, without_live_view
 
 pytestmark = store_view.IN_OUR_PROCESS
 TRAIN = ("python", "-m", "stages", "train")
@@ -33,14 +33,17 @@ def steps(project: Project) -> list[int]:
 def test_a_killed_training_leaves_nothing_running_and_goes_on_in_its_run(copied: Project) -> None:
     first = newest(copied).id
     copied.set(**LONG)
-    with copied.start(*TRAIN) as training, held(training):
-        wait_for(lambda: newest(copied).id != first and steps(copied))
-        assert newest(copied).status == "RUNNING"
-        live = newest(copied).id
-        training.kill()
+    with copied.start(*TRAIN) as training:
+        wait_for_epoch(training, 2)
+        with held(training):
+            wait_for(lambda: newest(copied).id != first and steps(copied))
+            assert newest(copied).status == "RUNNING"
+            live = newest(copied).id
+            training.kill()
     wait_for(lambda: newest(copied).status == "KILLED")
 
     with copied.start(*TRAIN) as training:
+        wait_for_epoch(training, 2)
         with held(training):
             wait_for(lambda: newest(copied).status == "RUNNING")
             assert newest(copied).id == live
@@ -64,9 +67,11 @@ def test_the_machines_load_is_logged_if_asked_for(copied: Project) -> None:
         "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "true",
         "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "0.5",
     }
-    with copied.start(*TRAIN, **switches) as training, held(training):
-        wait_for(lambda: "system/cpu_utilization_percentage" in newest(copied).points)
-        training.kill()
+    with copied.start(*TRAIN, **switches) as training:
+        wait_for_epoch(training, 2)
+        with held(training):
+            wait_for(lambda: "system/cpu_utilization_percentage" in newest(copied).points)
+            training.kill()
     wait_for(lambda: newest(copied).status == "KILLED")
     run = newest(copied)
     assert run.id != first.id
@@ -76,13 +81,14 @@ def test_the_machines_load_is_logged_if_asked_for(copied: Project) -> None:
 
 
 def test_a_locked_database_is_one_warning_and_training_finishes(copied: Project) -> None:
-    copied.set(epochs=30, schedule="constant")
+    copied.set(epochs=10, schedule="constant")
     database = sqlite3.connect(copied.folder / "mlflow.db")
     database.execute("BEGIN EXCLUSIVE")
     with copied.start(*TRAIN) as process:
+        output = wait_for_epoch(process, 2)
         with held(process) as training:
             wait_for(lambda: without_live_view(training))
-        output = process.communicate()[0]
+        output += process.communicate()[0]
     assert process.returncode == 0
     database.rollback()
     database.close()
@@ -237,16 +243,18 @@ def test_a_full_disk_is_one_warning_and_track_fills_the_gap(
     try:
         copied.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{disk / 'mlflow.db'}"
         copied.command("rebuild")
-        copied.set(epochs=400, schedule="constant")
+        copied.set(epochs=40, schedule="constant")
         with copied.start("dvc", "repro", "train") as process:
+            output = wait_for_epoch(process, 2)
             with held(process):
                 wait_for(lambda: len(store_view.runs(disk)) == 2)
                 with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
                     while filler.write(bytes(4096)):
                         pass
-            with held(process, 150) as training:  # epochs have come that find no room
+            output += wait_for_epoch(process, 20)  # by then some have come that find no room
+            with held(process) as training:
                 wait_for(lambda: without_live_view(training))
-            output = process.communicate()[0]
+            output += process.communicate()[0]
         assert process.returncode == 0, output
         assert output.count("warning: no live view in MLflow") == 1
         output = copied.run("dvc", "repro", fails=True)
@@ -259,7 +267,7 @@ def test_a_full_disk_is_one_warning_and_track_fills_the_gap(
 
         run = max(store_view.runs(disk).values(), key=lambda run: run.times[0])
         assert run.status == "FINISHED"
-        assert [step for step, _, _ in run.points["greyscale/train_elbo"]] == list(range(1, 401))
+        assert [step for step, _, _ in run.points["greyscale/train_elbo"]] == list(range(1, 41))
         assert set(run.models) == {"vae", "decoder"}
         assert set(outputs("plots", "report")) <= set(run.artifacts)
         assert len(store_view.runs(disk)) == 2

@@ -30,12 +30,11 @@ def training_of(process: "subprocess.Popen[str]") -> psutil.Process:
 
 
 @contextmanager
-def held(process: "subprocess.Popen[str]", epoch: int = 2) -> Iterator[psutil.Process]:
-    """Training stands still from `epoch` on, or soon after, until the block ends.
+def held(process: "subprocess.Popen[str]") -> Iterator[psutil.Process]:
+    """Training stands still until the block ends.
 
     Its live view is a process of its own, which goes on, the faster for it.
     """
-    wait_for_epoch(process, epoch)
     training = training_of(process)
     training.suspend()
     try:
