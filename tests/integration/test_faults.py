@@ -11,11 +11,9 @@ import pytest
 from tests.support.checkout import outputs
 from tests.support.sandbox import Project
 from tests.support.settings import TINY
+from tests.support.trainings import NO_MLFLOW, OFF, TRAIN, wait_for_epoch
 
 RESULTS = outputs("train")
-OFF = {"MNIST_VAE_LIVE": "off"}
-NO_MLFLOW = OFF | {"MNIST_VAE_TRACK": "off"}
-TRAIN = ("python", "-m", "stages", "train")
 
 
 def results(project: Project) -> dict[str, bytes]:
@@ -147,9 +145,8 @@ def test_a_moved_project_goes_on_from_its_checkpoint_and_is_up_to_date(
 ) -> None:
     copied.set(epochs=12)
     with copied.start(*TRAIN, MNIST_VAE_CHECKPOINT_SECONDS="0", **OFF) as process:
-        for line in process.stdout or ():
-            if line.startswith("epoch   3"):
-                process.kill()
+        wait_for_epoch(process, 3)
+        process.kill()
     moved = Project(tmp_path / 'here now; "quoted" $HOME, été', copied.mirror)
     copied.folder.rename(moved.folder)
     output = moved.dvc("repro", **NO_MLFLOW)

@@ -12,10 +12,9 @@ from safetensors import safe_open
 from tests.support import store_view
 from tests.support.checkout import PICTURES, RESULTS, STAGES, outputs
 from tests.support.sandbox import Project
+from tests.support.trainings import NO_MLFLOW, OFF
 
 pytestmark = store_view.IN_OUR_PROCESS
-OFF = {"MNIST_VAE_LIVE": "off"}
-NO_MLFLOW = OFF | {"MNIST_VAE_TRACK": "off"}
 DECODED = """
 import sys
 import mlflow, numpy as np, torch

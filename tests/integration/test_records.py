@@ -13,11 +13,11 @@ from ruamel.yaml import YAML
 
 from tests.support import store_view
 from tests.support.sandbox import Project, wait_for
+from tests.support.trainings import OFF
 
 pytestmark = store_view.IN_OUR_PROCESS
 Edit = Callable[[Project], None]
 EPOCHS = 12
-OFF = {"MNIST_VAE_LIVE": "off"}
 
 
 @pytest.fixture(scope="module")

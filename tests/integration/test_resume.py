@@ -9,12 +9,11 @@ from mnist_vae.arrays import read_arrays, write_arrays
 from tests.support import store_view
 from tests.support.checkout import ROOT, outputs
 from tests.support.sandbox import Project
-from tests.support.trainings import training_of, wait_for_epoch
+from tests.support.trainings import TRAIN, training_of, wait_for_epoch
 
 pytestmark = store_view.IN_OUR_PROCESS
 RESULTS = outputs("train")
 EVERY_STEP = {"MNIST_VAE_CHECKPOINT_SECONDS": "0", "MNIST_VAE_LIVE": "off"}
-TRAIN = ("python", "-m", "stages", "train")
 
 
 @pytest.fixture

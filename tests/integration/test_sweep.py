@@ -12,6 +12,7 @@ from mnist_vae.sweep import remote
 from mnist_vae.sweep.plan import Sweep
 from tests.support import remotes, store_view
 from tests.support.sandbox import Project
+from tests.support.trainings import wait_for_epoch
 
 pytestmark = store_view.IN_OUR_PROCESS
 
@@ -74,10 +75,7 @@ def test_a_stopped_task_goes_on_in_another_clone(lab: Project, tmp_path: Path) -
     command = ("python", "-m", "mnist_vae", "sweep", "work", "few", "1")
     elsewhere = {"MNIST_VAE_SCRATCH": str(tmp_path / "scratch")}
     with lab.start(*command, **elsewhere) as task:
-        assert task.stdout
-        for line in task.stdout:
-            if line.startswith("epoch   5/"):
-                break
+        wait_for_epoch(task, 5)
         task.send_signal(signal.SIGTERM)
         task.communicate()
     assert task.returncode == 75

@@ -18,10 +18,9 @@ from tests.support import store_view
 from tests.support.checkout import outputs
 from tests.support.sandbox import Project, wait_for
 from tests.support.store_view import newest
-from tests.support.trainings import held, wait_for_epoch, without_live_view
+from tests.support.trainings import TRAIN, held, wait_for_epoch, without_live_view
 
 pytestmark = store_view.IN_OUR_PROCESS
-TRAIN = ("python", "-m", "stages", "train")
 LONG = {"epochs": 100_000, "schedule": "constant"}
 
 

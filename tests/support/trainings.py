@@ -6,6 +6,10 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
+TRAIN = ("python", "-m", "stages", "train")
+OFF = {"MNIST_VAE_LIVE": "off"}  # no live view
+NO_MLFLOW = OFF | {"MNIST_VAE_TRACK": "off"}
+
 
 def wait_for_epoch(process: "subprocess.Popen[str]", epoch: int) -> str:
     """Read a training's lines up to the one that says that `epoch` is done."""
