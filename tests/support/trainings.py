@@ -24,11 +24,11 @@ def wait_for_epoch(process: "subprocess.Popen[str]", epoch: int) -> str:
 def training_of(process: "subprocess.Popen[str]") -> psutil.Process:
     """The training that a process is, or that a `dvc repro` has started."""
     started = psutil.Process(process.pid)
-    found = [
-        one
-        for one in (started, *started.children(recursive=True))
-        if one.cmdline()[1:] == ["-m", "stages", "train"]
-    ]
+    found = []
+    for one in (started, *started.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # has ended, as a live view may have
+            if one.cmdline()[1:] == list(TRAIN[1:]):
+                found.append(one)
     assert len(found) == 1
     return found[0]
 
