@@ -1,5 +1,6 @@
-"""What the documents name exists: links, environment variables, commands."""
+"""What the documents name exists: links, functions, modules, environment variables, commands."""
 
+import pkgutil
 import re
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.support.checkout import ROOT, SCHEMA
 from tests.support.pages import PAGES, commands
 
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")  # not those to other places
+FUNCTION = re.compile(r"`((?!dvc)[a-z_]+(?:\.(?!yaml|json|md|py)\w+)+)`")
 VARIABLE = re.compile(r"\bMNIST_[A-Z_]+\b")
 COMMANDS = _parser()._subparsers._group_actions[0].choices
 SWEEPS = COMMANDS["sweep"]._subparsers._group_actions[0].choices
@@ -22,6 +24,26 @@ COMMAND = re.compile(r"(?<![\w/.-])vae (sweep )?([a-z][a-z-]+)")
 def test_links_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", ["method", "method-notes", "decisions"])
+def test_functions_stand_where_the_page_says(page: str) -> None:
+    named = FUNCTION.findall((ROOT / f"docs/{page}.md").read_text(encoding="utf-8"))
+    assert named
+    for name in named:
+        assert pkgutil.resolve_name(f"mnist_vae.{name}")
+
+
+def test_architecture_has_every_module_and_no_other() -> None:
+    rooms = re.findall(
+        r"(?:(?<=^ {4})|(?<=^.{52}  ))((?:[a-z_]+, )*[a-z_]+)",
+        (ROOT / "docs/architecture.md").read_text(encoding="utf-8").split("```")[1],
+        re.MULTILINE,
+    )
+    package = ROOT / "src/mnist_vae"
+    modules = {file.stem for file in package.glob("*.py")} - {"__init__", "__main__"}
+    folders = {file.parent.name for file in package.glob("*/__init__.py")}
+    assert {name for room in rooms for name in room.split(", ")} == modules | folders
 
 
 def test_every_environment_variable_has_its_line() -> None:
