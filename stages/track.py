@@ -19,7 +19,7 @@ SWITCH = "MNIST_VAE_TRACK"  # off: where there is no store; `rebuild` makes the 
 
 
 def main(inputs: Inputs) -> None:
-    wanted = os.environ.get(SWITCH) or "on"
+    wanted = (os.environ.get(SWITCH) or "on").lower()
     if wanted not in ("on", "off"):
         raise PipelineError(f"{SWITCH} is {wanted!r}; it must be on or off")
     try:

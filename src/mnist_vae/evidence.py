@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_vae import programs
+from mnist_vae import params, programs
 from mnist_vae.arguments import Add, for_programs, png
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import outputs
@@ -70,6 +70,8 @@ def _compare(arguments: argparse.Namespace) -> None:
 def _seeds(arguments: argparse.Namespace) -> None:
     from mnist_vae.experiments import recipes
 
+    if arguments.n < 1:
+        raise PipelineError(f"-n is {arguments.n}; it must be at least 1")
     folder = root()
     with Repository(folder) as repository:
         found = recipes.find(repository, arguments.name)
@@ -104,6 +106,8 @@ def _queue(folder: Path, recipe: "Recipe", seeds: Sequence[int]) -> list[str]:
         return []
     wanted = recipe.members[0].snapshot
     here = snapshots.load_inputs(snapshots.workspace(folder))
+    committed = programs.run(["git", "show", f"HEAD:./{params.PARAMS}"], folder)
+    head = params.parse(committed.encode(), f"HEAD:{params.PARAMS}")
     if here.code != wanted.code:
         raise PipelineError(
             f"{recipe.name} has other code or packages than the workspace; `git checkout` its "
@@ -117,8 +121,9 @@ def _queue(folder: Path, recipe: "Recipe", seeds: Sequence[int]) -> list[str]:
     waiting = {line.split()[1] for line in listed if line.endswith(("Queued", "Running"))}
     names = []
     for seed in seeds:
-        changes = snapshots.difference(wanted.params | {"seed": seed}, here.params)
-        name = name_of(changes)
+        point = wanted.params | {"seed": seed}
+        name = name_of(snapshots.difference(point, head))  # whatever the workspace has
+        changes = snapshots.difference(point, here.params)
         names.append(name)
         if name in waiting:
             continue

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mnist_vae import history, params
 from mnist_vae.chart import minus
 from mnist_vae.errors import PipelineError
-from mnist_vae.experiments import origins
+from mnist_vae.experiments import origins, outputs
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.recipes import Spread
 from mnist_vae.experiments.repository import Repository
@@ -64,18 +64,23 @@ class Record:
 
 
 def of(repository: Repository, name: str) -> Record:
-    """The record of an experiment or a revision; PipelineError if it is none or has no results."""
+    """The record of an experiment or a revision; PipelineError if it is none, has no results, or
+    metrics that are not its own.
+    """
     commit, snapshot = origins.with_results(repository, name)
-    held = {path: repository.read(commit, path) or b"" for path in (EVALUATION, HISTORY, LOCK)}
+    metrics, rows = (
+        outputs.in_git(repository, commit, snapshot, path) for path in (EVALUATION, HISTORY)
+    )
+    lock = repository.read(commit, LOCK) or b""
     based = {exp.commit: exp.baseline for exp in repository.experiments}
     trained = environment.recorded(repository.folder, snapshot.outputs[MODEL], snapshot.params)
     return Record(
         commit=based.get(commit, commit),
         params=snapshot.params,
-        metrics=json.loads(held[EVALUATION]),
-        last_epoch=history.parse(held[HISTORY].decode())[-1],
+        metrics=json.loads(metrics),
+        last_epoch=history.parse(rows.decode())[-1],
         outputs=snapshot.outputs,
-        requirements=hashlib.sha256(held[LOCK]).hexdigest(),
+        requirements=hashlib.sha256(lock).hexdigest(),
         cpu=trained.get("env.cpu_model", ""),
         train_seconds=int(trained[SECONDS]) if SECONDS in trained else None,
     )

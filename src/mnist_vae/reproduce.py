@@ -62,7 +62,8 @@ def reproduce(root: Path, revision: str, folder: Path | None = None) -> Rerun:
             run(["git", "checkout", "--quiet", "--detach", commit], whole)
             clone = whole / repository.prefix
             if committed.data:
-                _bring_images(repository, commit, committed.params["data_folder"], clone)
+                images = committed.params["data_folder"]
+                _bring_images(repository, commit, images, clone, Path(name))
             read = snapshots.workspace(clone)
             stages = dict.fromkeys(pipeline.producers(read).values())
             env = _settings(root, programs)
@@ -73,17 +74,19 @@ def reproduce(root: Path, revision: str, folder: Path | None = None) -> Rerun:
             return Rerun(committed, verdict, noted[0] if noted else {})
 
 
-def _bring_images(repository: Repository, commit: str, path: str, clone: Path) -> None:
+def _bring_images(repository: Repository, commit: str, path: str, clone: Path, place: Path) -> None:
     """Put a user's own images, if they are not in Git, into a clone, as the commit's dvc.lock says.
 
+    Nothing outside of `place`, where the clone lies, is touched: it may be the originals.
     Raises PipelineError if nobody has them so.
     """
     here, there = repository.folder / path, clone / path
-    if not there.exists() and here.is_dir():
+    ours = there.resolve().is_relative_to(place.resolve())
+    if ours and not there.exists() and here.is_dir():
         shutil.copytree(here, there)
     if not outputs.changed(clone, path):
         return
-    if (clone / f"{path}.dvc").exists():  # other versions of it may be in the DVC cache
+    if ours and there.with_name(f"{there.name}.dvc").exists():  # the DVC cache may have others
         shutil.rmtree(there, ignore_errors=True)
         with suppress(Exception):  # DVC's and its remotes' many kinds; what counts comes below
             outputs.files(repository.folder, commit).get(path, str(there), recursive=True)

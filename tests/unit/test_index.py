@@ -1,6 +1,7 @@
 """What the index says of commits is what reading them says, and reads each only once."""
 
 import os
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -47,6 +48,17 @@ def test_commits_are_read_once(folder: Path, commits: list[str]) -> None:
     commits = commits[:3]  # what cannot be read is tried again
     assert seeds(folder, commits) == expected
     assert seeds(folder, commits[1:2]) == expected[1:2]
+
+
+def test_every_module_that_reads_a_snapshot_is_a_reader() -> None:
+    """Where code that decides over keys and problems moves to, the index must follow."""
+    names = {str(one.__name__) for one in index.READERS}
+    for module in (index.snapshots, index.pipeline):
+        text = Path(str(module.__file__)).read_text(encoding="utf-8")
+        used = re.findall(r"^from (mnist_vae[\w.]*) import ", text, re.MULTILINE)
+        assert used
+        assert {name for name in used if not name.endswith((".errors", ".experiments"))} <= names
+    assert "mnist_vae.experiments.pipeline" in names
 
 
 def test_who_holds_a_snapshot_is_known_without_the_others(folder: Path, commits: list[str]) -> None:

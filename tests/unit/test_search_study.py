@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments.repository import Repository
 from mnist_vae.experiments.snapshot import SHOWN, workspace
-from mnist_vae.search import picture, space, study, trials
+from mnist_vae.search import picture, space, study, trials, work
 from mnist_vae.search.space import Choices, Range, Space
 from mnist_vae.search.study import Method
 from mnist_vae.search.trials import Trial
@@ -140,6 +140,15 @@ def test_what_ended_early_is_remembered_and_told_apart(folder: Path) -> None:
     git(folder, "update-ref", ref, git(folder, "hash-object", "-w", "params.yaml"))
     with pytest.raises(PipelineError, match=f"{ref} is no trial of a search; `git update-ref -d"):
         read(folder)
+
+
+def test_a_trial_that_failed_does_not_end_the_next(folder: Path) -> None:
+    note(folder, Trial("beta-2", "failed", {"beta": 2, "batch_size": 128}, {}, "diverged"))
+    head = git(folder, "rev-parse", "HEAD")
+    search = work.Search(folder, head, of(), "validation_elbo", METHOD)
+    assert work._result(search, "batch_size-64") == "validation_elbo -135.000"
+    with pytest.raises(PipelineError, match="has run, but has no validation_elbo"):
+        work._result(search, "beta-2")
 
 
 def test_the_commits_own_values_come_first() -> None:

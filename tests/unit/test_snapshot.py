@@ -118,6 +118,17 @@ def test_a_users_own_images_are_part_of_the_key() -> None:
     assert elsewhere.problem == "dvc.lock was made from another folder than ./images/ (stage train)"
 
 
+def test_a_folder_in_the_project_may_be_given_by_an_absolute_path() -> None:
+    """DVC writes it to dvc.lock as from the project's root."""
+    (given, new), (lock, seen) = OWN["params_yaml"], OWN["dvc_lock"]
+    absolute = (given, new.replace("./images/", "/home/ada/project/images"))
+    own = OWN | {"params_yaml": absolute, "dvc_lock": (lock, seen.replace("./images/", "images"))}
+    found = load(**own)
+    assert (found.problem, found.data) == ("", "dddd.dir")
+    other = load(**own | {"dvc_lock": (lock, seen.replace("./images/", "mages"))})
+    assert "was made from another folder" in other.problem
+
+
 def test_the_folder_plays_no_part_with_other_data_sets() -> None:
     old, new = OWN["params_yaml"]
     mnist = OWN | {"params_yaml": (old, new.replace("folder\n", "mnist\n"))}

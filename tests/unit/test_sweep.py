@@ -79,6 +79,13 @@ def test_points_of_a_file() -> None:
     assert points.lines(text) == [["latent_dim=4", "seed=1"], ["hidden_sizes=[8, 8]"]]
 
 
+def test_a_wrong_line_of_a_file_is_named() -> None:
+    with pytest.raises(PipelineError, match="line 2: No closing quotation"):
+        points.lines("seed=1\nseed=1 'hidden_sizes=[8, 8]\n")
+    with pytest.raises(PipelineError, match=r"point seed=range\(1,3\): .*one value"):
+        points.check([["seed=range(1,3)"]], BASE, RULES)
+
+
 REF = re.compile(r"(?!\.|-)(?!.*(\.\.|\.lock$|\.$))[A-Za-z0-9_.+-]+")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mnist_vae.experiments.origins import Origin
 from mnist_vae.tracking import tags
 
 NAMED = {tags.RUN_NAME: "main 1234567", tags.NOTE: "-137 nats"}
@@ -41,6 +42,14 @@ def test_what_a_person_wrote_stays(text: str, shared: bool) -> None:
     assert not gone
     del there[text]  # emptied by hand
     assert text not in tags.changes(there, NAMED, shared)[0]
+
+
+def test_a_name_has_room_in_a_servers_database() -> None:
+    long = Origin("experiment", 200 * "ä", "", "1234567", "7654321", {"folder": 100 * "/a"}, "")
+    name = tags.run_name([long])
+    assert len(name) == tags.LONGEST
+    assert name.startswith("folder=/a/a")
+    assert name.endswith("ä…")
 
 
 def test_a_new_run_is_marked_as_ours() -> None:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from mnist_vae import inputs, params
 from mnist_vae.errors import PipelineError
+from mnist_vae.experiments import outputs, pipeline, yaml12
 from mnist_vae.experiments import snapshot as snapshots
-from mnist_vae.experiments import yaml12
-from mnist_vae.experiments.outputs import md5
 from mnist_vae.experiments.repository import Repository
 from mnist_vae.experiments.snapshot import Snapshot
 
+READERS = (snapshots, pipeline, outputs, inputs, params, yaml12)  # what reads a commit
 INDEX = Path(".dvc/tmp/snapshots.db")
 _TABLE = """CREATE TABLE IF NOT EXISTS snapshots
 (reader TEXT, commit_id TEXT, key TEXT, results TEXT, content TEXT,
@@ -87,8 +87,4 @@ def _at(repository: Repository, commit: str) -> Snapshot | None:
 @cache
 def _reader() -> str:
     """A hash of the code that reads a snapshot: what another version has read is not taken."""
-    return md5(
-        b"".join(
-            Path(str(one.__file__)).read_bytes() for one in (snapshots, inputs, params, yaml12)
-        )
-    )
+    return outputs.md5(b"".join(Path(str(one.__file__)).read_bytes() for one in READERS))

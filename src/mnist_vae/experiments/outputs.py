@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
     from dvc_data.hashfile.db import HashFileDB
 
+    from mnist_vae.experiments.repository import Repository
+    from mnist_vae.experiments.snapshot import Snapshot
+
 REMEDY = (
     "`dvc fetch --all-commits` or, for an experiment, `dvc exp pull` gets it from a remote; at its "
     "commit, `dvc repro` makes it again"
@@ -37,6 +40,19 @@ def held(folder: Path, md5: str, path: str, owner: str) -> Path:
     if found is None:
         raise PipelineError(f"{path} of {owner} is not in the DVC cache; {REMEDY}")
     return found
+
+
+def in_git(repository: "Repository", commit: str, snapshot: "Snapshot", path: str) -> bytes:
+    """An output that Git keeps, as it is in a commit.
+
+    Raises PipelineError if it is not the one that the commit's dvc.lock speaks of.
+    """
+    content = repository.read(commit, path)
+    if content is None or md5(content) != snapshot.outputs.get(path):
+        raise PipelineError(
+            f"{path} in {commit[:7]} is not what its dvc.lock speaks of; both belong in one commit"
+        )
+    return content
 
 
 def place(folder: Path) -> str:

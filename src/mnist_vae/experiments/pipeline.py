@@ -1,5 +1,6 @@
 """dvc.yaml and dvc.lock: what the stages depend on, and whether they have run on it."""
 
+import posixpath
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -62,7 +63,7 @@ def own_data(read: Read, params: Mapping[str, Any], stages: Mapping[str, Any]) -
         dep.get("md5", "")
         for name, stage in stages.items()
         for dep in lock.get(name, {}).get("deps", [])
-        if dep["path"] in _own_paths(stage, params)
+        if any(_same(dep["path"], path) for path in _own_paths(stage, params))
     )
 
 
@@ -79,7 +80,7 @@ def outdated(
             return f"dvc.lock holds another command of stage {name}"
         seen = {dep["path"]: dep.get("md5", "") for dep in entry.get("deps", [])}
         for path in _own_paths(stage, params):
-            if path not in seen:
+            if not any(_same(there, path) for there in seen):
                 return f"dvc.lock was made from another folder than {path} (stage {name})"
         for path in _paths(stage, "deps"):
             if "${" not in path and seen.get(path) != (code.get(path) or outputs.get(path)):
@@ -113,6 +114,13 @@ def plain(value: Any) -> Any:
 def _own_paths(stage: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
     """A stage's dependencies that parameters name, as dvc.lock writes them."""
     return [filled(path, params) for path in _paths(stage, "deps") if "${" in path]
+
+
+def _same(locked: str, given: str) -> bool:
+    """Does dvc.lock speak of that path? DVC writes what lies in the project as from its root."""
+    locked, given = posixpath.normpath(locked), posixpath.normpath(given)
+    inside = posixpath.isabs(given) and not posixpath.isabs(locked)
+    return locked == given or (inside and given.endswith(f"/{locked}"))
 
 
 def _paths(stage: Mapping[str, Any], *parts: str) -> list[str]:

@@ -108,12 +108,18 @@ def _recipe(
     held: Sequence[tuple[str, Snapshot]],
     labels: Mapping[str, str],
 ) -> Recipe:
-    """All that is of the first one's recipe."""
+    """All that is of the first one's recipe and was measured on its test set."""
     found: dict[tuple[object, ...], Member] = {}
-    recipe = held[0][1].recipe
+    first = held[0][1]
     for at, snapshot in held:
-        if snapshot.recipe == recipe and not snapshot.problem:
-            metrics = _metrics(repository, at, snapshot)
+        tested = snapshot.outputs.get(DATA["test"]) == first.outputs.get(DATA["test"])
+        if snapshot.recipe == first.recipe and not snapshot.problem and tested:
+            try:
+                metrics = _metrics(repository, at, snapshot)
+            except PipelineError:
+                if not found:  # the one that was named
+                    raise
+                continue
             member = Member(labels.get(at, at[:7]), at, snapshot, metrics)
             found.setdefault(member.seeds, member)
     return Recipe(name, tuple(found[seeds] for seeds in sorted(found, key=str)))
@@ -175,13 +181,14 @@ def _arrays(repository: Repository, member: Member) -> dict[str, np.ndarray]:
 
 def _metrics(repository: Repository, commit: str, snapshot: Snapshot) -> dict[str, float]:
     """The metrics at a commit by name, and the last validation ELBO of the history."""
-    held = json.loads(repository.read(commit, EVALUATION) or b"{}").get(snapshot.protocol, {})
+    known = outputs.in_git(repository, commit, snapshot, EVALUATION)
+    held = json.loads(known).get(snapshot.protocol, {})
     found = {
         name: float(value)
         for name, value in held.items()
         if isinstance(value, int | float) and not name.endswith("_se")
     }
-    rows = history.parse((repository.read(commit, HISTORY) or b"").decode())
+    rows = history.parse(outputs.in_git(repository, commit, snapshot, HISTORY).decode())
     if rows and "validation_elbo" in rows[-1]:
         found["validation_elbo"] = rows[-1]["validation_elbo"]
     return found

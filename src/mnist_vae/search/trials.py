@@ -67,15 +67,16 @@ def metric_of(name: str | None, protocol: str) -> str:
 def read(repository: Repository, head: str, space: Space, metric: str) -> list[Trial]:
     """All trials of the space on a commit, each point once, by the name of its experiment.
 
-    Of the commit's own code only. The commit is a trial itself, if it has results. A result counts
-    before what was noted of a trial that ended early.
+    Of the commit's own code and images only. The commit is a trial itself, if it has results. A
+    result counts before what was noted of a trial that ended early.
     """
     found = {trial.experiment: trial for trial in _noted(repository, head, space, metric)}
     names = {exp.commit: exp.name for exp in repository.experiments if exp.baseline == head}
-    code = snapshots.load_inputs(lambda path: repository.read(head, path)).code
+    ours = snapshots.load_inputs(lambda path: repository.read(head, path))
     for commit, snapshot in index.read(repository, [*names, head]):
         values = space.of(snapshot.params)
-        if values is None or snapshot.problem or snapshot.code != code:
+        others = ours.data and snapshot.data != ours.data  # images of a user, as they were once
+        if values is None or snapshot.problem or snapshot.code != ours.code or others:
             continue
         rows = history.parse((repository.read(commit, HISTORY) or b"").decode())
         curve = {int(row["epoch"]): row[metric] for row in rows if metric in row}

@@ -131,7 +131,8 @@ def _one(
 
 
 def _result(search: Search, name: str) -> str:
-    values = {search.space.experiment(one.values): one.value for one in search.trials()}
+    done = [trial for trial in search.trials() if trial.state == "done"]
+    values = {search.space.experiment(trial.values): trial.value for trial in done}
     if name not in values:  # it would be run for ever
         raise PipelineError(f"experiment {name} has run, but has no {search.metric}")
     return f"{search.metric} {values[name]:.3f}"

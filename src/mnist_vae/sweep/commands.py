@@ -78,7 +78,10 @@ def _new(arguments: argparse.Namespace) -> None:
     if arguments.set_param:
         wanted = points.grid(arguments.set_param)
     else:
-        wanted = points.lines(arguments.points.read_text(encoding="utf-8"))
+        try:
+            wanted = points.lines(arguments.points.read_text(encoding="utf-8"))
+        except (PipelineError, UnicodeDecodeError) as error:
+            raise PipelineError(f"{arguments.points}: {error}") from None
     sweep, same = plan.new(root(), arguments.name, wanted, arguments.rev, arguments.git_remote)
     for index, point in enumerate(sweep.points):
         print(f"{index:>4}  {point.name}")

@@ -49,8 +49,16 @@ def grid(settings: Sequence[str]) -> list[list[str]]:
 
 
 def lines(text: str) -> list[list[str]]:
-    """Points from a file: one a line, settings apart by spaces, `#` begins a comment."""
-    split = [shlex.split(line, comments=True) for line in text.splitlines()]
+    """Points from a file: one a line, settings apart by spaces, `#` begins a comment.
+
+    Raises PipelineError for a line that no shell could read.
+    """
+    split = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            split.append(shlex.split(line, comments=True))
+        except ValueError as error:
+            raise PipelineError(f"line {number}: {error}: {line}") from None
     return [settings for settings in split if settings]
 
 
@@ -85,6 +93,7 @@ def _effect(setting: str, before: dict[str, Any], rules: Path) -> Mapping[str, A
     """What DVC makes of one setting: the parameter and its value."""
     from dvc.exceptions import DvcException
     from dvc.utils.hydra import apply_overrides
+    from ruamel.yaml.error import YAMLError
 
     key = setting.partition("=")[0]
     file = rules.parent / params.PARAMS.name
@@ -95,6 +104,8 @@ def _effect(setting: str, before: dict[str, Any], rules: Path) -> Mapping[str, A
         apply_overrides(file, [setting])
     except DvcException as error:
         raise PipelineError(f"{setting}: {_first_line(error.__cause__ or error)}") from None
+    except YAMLError:  # of a range or choice of values
+        raise PipelineError(f"{setting}: a point has one value of each parameter") from None
     return {key: params.parse(file.read_bytes(), str(params.PARAMS))[key]}
 
 

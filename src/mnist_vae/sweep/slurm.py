@@ -21,7 +21,7 @@ ALIVE = {"RUNNING": "running", "COMPLETING": "running"}  # all other states of s
 
 # `wait` ends when a signal comes, so it is called until the task has ended. Stopped before its
 # time was up, a job that still runs is put back by itself; one that is being requeued or cancelled
-# is left alone.
+# is left alone. Its id alone would not do: one task of an array has that of the whole array.
 _JOB = """#!/usr/bin/env bash
 #SBATCH --job-name={job}
 #SBATCH --requeue
@@ -36,8 +36,9 @@ task=$!
 trap 'kill -TERM "$task" 2>/dev/null' TERM
 wait "$task"; status=$?
 while kill -0 "$task" 2>/dev/null; do wait "$task"; status=$?; done
-state=$(squeue --noheader --job "$SLURM_JOB_ID" --format %T)
-if [ "$status" = 75 ] && [ "$state" = RUNNING ]; then scontrol requeue "$SLURM_JOB_ID"; fi
+me="${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
+state=$(squeue --noheader --job "$me" --format %T)
+if [ "$status" = 75 ] && [ "$state" = RUNNING ]; then scontrol requeue "$me"; fi
 exit "$status"
 """
 

@@ -50,12 +50,12 @@ def _do(sweep: Sweep, index: int, ours: Clone, signals: Signals) -> tuple[str, s
     command = ["dvc", "exp", "run", "--pull", "--allow-missing", "--name", point.name]
     command += [part for setting in point.settings for part in ("--set-param", setting)]
     status, said = child.watch(command, project, env, signals, ours.lock, _show)
-    if signals.asked:
+    made = programs.run(["git", "for-each-ref", f"{sweep.refs}{point.name}"], project)
+    if signals.asked and (status or not made):  # else the signal came too late to stop anything
         raise Stopped(f"by {signals.asked}")
     if status:
         raise PipelineError(child.reason(said))
-    ref = f"{sweep.refs}{point.name}"
-    if not programs.run(["git", "for-each-ref", ref], project):
+    if not made:
         return "same", "it changes nothing, so there is no experiment"
     if not remote.push(sweep, point.name, project, env):
         return "done", "another task was quicker"

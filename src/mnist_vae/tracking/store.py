@@ -118,7 +118,7 @@ def _uri(root: Path) -> str:
     if uri.startswith("sqlite:///"):  # a relative path would vanish with a temporary workspace
         uri = f"sqlite:///{root / uri.removeprefix('sqlite:///')}"
         if set("%?") & set(uri):
-            raise PipelineError(
+            raise StoreError(
                 f"MLflow cannot open a database whose path contains % or ?: {uri}; "
                 "rename the folder or set MLFLOW_TRACKING_URI"
             )
@@ -158,7 +158,7 @@ def _check_reachable(uri: str) -> None:
     try:
         shown = hide_password(uri)  # urllib takes no user in an address
     except ValueError as error:
-        raise PipelineError(f"MLFLOW_TRACKING_URI is no address: {error}") from None
+        raise StoreError(f"MLFLOW_TRACKING_URI is no address: {error}") from None
     try:
         urllib.request.urlopen(f"{shown.rstrip('/')}/health", timeout=5).close()  # noqa: S310
     except urllib.error.HTTPError:

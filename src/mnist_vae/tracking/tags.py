@@ -13,6 +13,7 @@ from mnist_vae.experiments.outputs import md5
 from mnist_vae.experiments.repository import Repository
 from mnist_vae.experiments.snapshot import Snapshot
 
+LONGEST = 250  # characters of a run's name that a server's database has room for
 RUN_NAME, NOTE = "mlflow.runName", "mlflow.note.content"
 _MARKS = {RUN_NAME: "dvc.wrote.name", NOTE: "dvc.wrote.note"}  # md5 of what we last wrote there
 _OURS = ("dvc.", "mlflow.source.")  # tags that go when nothing calls for them
@@ -58,7 +59,8 @@ def run_name(found: Sequence[Origin]) -> str:
     changes = [f"{name}={origins.shown(value)}" for name, value in first.changes.items()]
     if len(changes) > 3:
         changes = [*changes[:3], f"{len(changes) - 3} more"]
-    return " · ".join(filter(None, (", ".join(changes), first.label)))
+    name = " · ".join(filter(None, (", ".join(changes), first.label)))
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def marks(tags: Mapping[str, str]) -> dict[str, str]:

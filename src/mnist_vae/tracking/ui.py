@@ -62,7 +62,7 @@ def _tell(page: str, browse: bool) -> None:
 def _port(wanted: int | None) -> int:
     """The port to listen on; 5000 or the next free one, if none is wanted."""
     for port in [wanted] if wanted is not None else range(PORT, PORT + 100):
-        with suppress(OSError), socket.create_server((HOST, port)) as free:
+        with suppress(OSError, OverflowError), socket.create_server((HOST, port)) as free:
             return int(free.getsockname()[1])
         if wanted is None and port == PORT:
             print(f"port {PORT} is in use; taking another")
@@ -95,9 +95,10 @@ def _served(store: Store, port: int) -> "Iterator[subprocess.Popen[bytes]]":
 
 def _wait(server: "subprocess.Popen[bytes]", port: int, folder: Path) -> None:
     end = time.monotonic() + STARTS
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while server.poll() is None and time.monotonic() < end:
         with suppress(OSError):  # not yet
-            urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5).close()
+            direct.open(f"http://{HOST}:{port}/health", timeout=5).close()
             return
         time.sleep(0.2)
     raise PipelineError(f"MLflow's server does not start: {_last_line(folder)}; see {LOG}")
@@ -114,12 +115,14 @@ def _end(server: "subprocess.Popen[bytes]") -> None:
 
 @contextmanager
 def _stop_is_interrupt() -> Iterator[None]:
-    """SIGTERM ends us as Ctrl-C does, so that no server stays behind."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM, or a terminal that is closed, ends us as Ctrl-C does: no server stays behind."""
+    asked = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(one, signal.default_int_handler) for one in asked]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in zip(asked, before, strict=True):
+            signal.signal(one, handler)
 
 
 def _last_line(folder: Path) -> str:
