@@ -34,8 +34,8 @@ rebuild: $(VAE)  ## the MLflow store again, from Git and DVC; PRUNE=1: at once w
 run-of: $(VAE)  ## the MLflow run of EXP (experiment or revision), or of the workspace
 	$(VAE) run-of $(EXP)
 
-champion: $(VAE)  ## register the best recipe by METRIC (greyscale/validation_elbo), of at least SEEDS seeds
-	$(VAE) champion --metric $(METRIC) $(if $(SEEDS),--seeds $(SEEDS))
+champion: $(VAE)  ## register the best recipe by METRIC, else by validation ELBO, of at least SEEDS seeds
+	$(VAE) champion $(if $(METRIC),--metric $(METRIC)) $(if $(SEEDS),--seeds $(SEEDS))
 
 results: $(VAE)  ## the tables in README and docs/results.md, from the records in records/
 	$(VAE) results

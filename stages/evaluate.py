@@ -22,7 +22,7 @@ def main(inputs: Inputs) -> None:
         dataset.load_labels(split) if look.classes else None for split in ("test", "train")
     )
     train = dataset.load_intensities("train"), known
-    metrics, arrays = evaluation.evaluate(vae, x, labels, train, settings, len(look.classes))
+    metrics, arrays = evaluation.evaluate(vae, x, labels, train, settings)
     inputs.check()
     write_json(METRICS, metrics)
     write_arrays(ARRAYS, arrays, images.metadata(look))

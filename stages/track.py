@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from mnist_vae.errors import PipelineError
+from mnist_vae.experiments.repository import Unreadable
 from mnist_vae.files import write_text
 from mnist_vae.inputs import Inputs
 from mnist_vae.tracking.faults import StoreError
@@ -24,7 +25,7 @@ def main(inputs: Inputs) -> None:
         raise PipelineError(f"{SWITCH} is {wanted!r}; it must be on or off")
     try:
         print(track(Path(), inputs.check) if wanted == "on" else f"no MLflow run: {SWITCH} is off")
-    except StoreError as error:
+    except (StoreError, Unreadable) as error:
         fault = f"{error}; once it works, `make rebuild` makes the run"
         if "DVC_EXP_NAME" not in os.environ:
             raise PipelineError(fault) from error

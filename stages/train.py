@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from mnist_vae import checkpoint, dataset, history, initialization, model, progress, runtime
+from mnist_vae import checkpoint, dataset, history, initialization, model, progress, runtime, sums
 from mnist_vae.inputs import Inputs
 from mnist_vae.tracking import environment, live
 from mnist_vae.training import TrainingParams, fit
@@ -21,7 +21,7 @@ def main(inputs: Inputs) -> None:
     trained_on = environment.describe(machine.device)
     images = dataset.load_intensities("train")
     validation = dataset.load_observations("validation", settings.likelihood)
-    vae = initialization.new(architecture, settings, images.mean(0)).to(device)
+    vae = initialization.new(architecture, settings, sums.mean(images)).to(device)
 
     path = checkpoint.path_for("train", inputs.digests, (architecture, settings, machine), device)
     saved = checkpoint.Checkpoint(path, checkpoint.interval())

@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "register a model of the best recipe, the median seed's, with the alias `champion`",
         "--metric greyscale/validation_elbo --seeds 4",
     )
-    champion.add_argument("--metric", required=True, help="for example greyscale/validation_elbo")
+    champion.add_argument("--metric", help="else the workspace's, as greyscale/validation_elbo")
     champion.add_argument(
         "--seeds", type=int, default=1, help="leave out recipes of fewer seeds; else 1"
     )
@@ -144,11 +144,14 @@ def _champion(arguments: argparse.Namespace) -> None:
     from mnist_vae.tracking.champion import choose
 
     best = choose(arguments.metric, arguments.seeds)
+    first, *others = best.ranking
     say(
         arguments,
         asdict(best) | {"uri": best.uri},
-        f"{best.uri} is version {best.version}, from run {best.run_name}, its recipe's median",
-        f"{best.metric} {best.value} over the recipe's seeds, the best of {best.compared}",
+        f"{best.uri} is version {best.version}, from run {first.run_name}, its recipe's median",
+        f"{best.metric} {first.value} over the recipe's seeds, the best of {len(best.ranking)}",
+        *(f"  {other.value}  {other.run_name}" for other in others),
+        *([f"left out: {best.left_out} of fewer seeds"] if best.left_out else []),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mnist_vae import logistic
+from mnist_vae import logistic, sums
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -101,9 +101,9 @@ def log_standard_normal(z: Tensor) -> Tensor:
     return -0.5 * (LOG_2PI + z.square()).sum(-1)
 
 
-def iwae_bound(log_weights: Tensor, dim: int = 0) -> Tensor:
-    """log mean_k w_k over `dim`, the importance-weighted bound (Burda et al. 2015, eq. 8).
+def iwae_bound(log_weights: Tensor) -> Tensor:
+    """log mean_k w_k, (K, B) -> (B,): the importance-weighted bound (Burda et al. 2015, eq. 8).
 
     log_weights = log p(x|z_k) + log p(z_k) - log q(z_k|x), z_k ~ q(z|x).
     """
-    return torch.logsumexp(log_weights, dim) - math.log(log_weights.shape[dim])
+    return sums.logsumexp(log_weights) - math.log(len(log_weights))

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_vae import dataset, marginal, probe, runtime, walks
+from mnist_vae import dataset, marginal, probe, runtime, sums, walks
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE
 from mnist_vae.posterior import Posterior, infer, rate_and_distortion, variance_of_means
 
 ACTIVE = 0.01  # Burda et al. 2015, section 5.2: a unit is active if Var_x(E[z|x]) / Var[z] is above
-COLUMNS = 10  # of reconstructions: one for each of the first ten classes, more if there are fewer
+COLUMNS = 10  # of reconstructions: one for each of the first ten classes that the test set has
 # Nats per image above which a quadrature is refused. Its value is off by the truncation, but by a
 # third of the resolution at most, since the sum converges so fast.
 TRUNCATION, RESOLUTION = 0.1, 0.3
@@ -41,8 +41,11 @@ class EvaluationParams:
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:
-    """Mean over images and its standard error, sd / sqrt(N)."""
-    return values.mean().item(), values.std().item() / math.sqrt(len(values))
+    """Mean over images, at least two, and its standard error, sd / sqrt(N), by exact sums."""
+    points = values.tolist()
+    mean = math.fsum(points) / len(points)
+    squares = math.fsum((point - mean) ** 2 for point in points)
+    return mean, math.sqrt(squares / (len(points) - 1) / len(points))
 
 
 def evaluate(
@@ -51,15 +54,13 @@ def evaluate(
     labels: np.ndarray | None,
     train: tuple[Tensor, np.ndarray | None],
     params: EvaluationParams,
-    classes: int = 10,
 ) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     """Metrics (nats per image, +- standard error over the images) and arrays for the plots.
 
     x (N, 784): the test observations, on the model's device. train: the training set's
     intensities (M, 784) and labels, for the classifiers on the latent means. Where there are no
-    labels, or all training images are of one class, there are no classifiers. classes: how many
-    there are. The metrics stand under the name of the protocol, since figures of two protocols must
-    not be compared.
+    labels, or all training images are of one class, there are no classifiers. The metrics stand
+    under the name of the protocol, since figures of two protocols must not be compared.
     """
     posterior = infer(model, x)
     samples, seed = params.elbo_samples, params.evaluation_seed
@@ -86,12 +87,12 @@ def evaluate(
     arrays = {
         **({} if labels is None else {"labels": labels}),
         "latent_mean": posterior.mean,
-        "kl_per_unit": posterior.kl_per_unit.mean(0),
+        "kl_per_unit": sums.mean(posterior.kl_per_unit),
         "mean_variance": variance,
         "active": variance > ACTIVE,
         "elbo_per_image": per_image,
         **({"knn_predicted": predicted["knn"]} if predicted else {}),
-        **pictures(model, x, labels, variance, params, classes),
+        **pictures(model, x, labels, variance, params),
         **walked(model, x, labels, posterior, per_image, params),
     }
     return {params.likelihood: metrics}, {
@@ -133,7 +134,7 @@ def log_likelihood(
             metrics |= _named(f"test_{name}", values)
         if params.likelihood == "binarized":  # a probability of pixels, so that it has bits
             nats = x.shape[1] * math.log(2)  # per image, at one bit per pixel
-            metrics[f"test_{name}_bits_per_dimension"] = -values.mean().item() / nats
+            metrics[f"test_{name}_bits_per_dimension"] = -mean_and_error(values)[0] / nats
     for (lower, below), (upper, above) in combinations(figures.items(), 2):
         metrics |= _named(f"test_{upper}_minus_{lower}", above - below)
     return metrics
@@ -175,7 +176,6 @@ def pictures(
     labels: np.ndarray | None,
     variance: Tensor,
     params: EvaluationParams,
-    classes: int = 10,
 ) -> dict[str, np.ndarray | Tensor]:
     """Reconstructed digits, prior samples, and a grid of decoded digits.
 
@@ -187,10 +187,11 @@ def pictures(
     chooser = runtime.generator(params.picture_seed, "reconstructions")
     chosen: list[int] = []
     kinds = np.zeros(len(x), np.uint8) if labels is None else labels
-    for kind in range(shown := min(max(classes, 1), COLUMNS)):
+    shown = np.unique(kinds)[:COLUMNS]
+    for kind in shown:
         of_class = torch.from_numpy(np.flatnonzero(kinds == kind))
         shuffled = of_class[torch.randperm(len(of_class), generator=chooser)]
-        chosen += sorted(shuffled[: COLUMNS // shown * params.reconstructions].tolist())
+        chosen += sorted(shuffled[: COLUMNS // len(shown) * params.reconstructions].tolist())
     latent = model.params.latent_dim
     device = x.device
     prior = model.prior.sample(params.prior_samples, params.picture_seed)
@@ -223,7 +224,7 @@ def walked(
     decode = partial(_decode, model)
     return {
         **walks.interpolations(decode, x, labels, posterior.mean, params.picture_seed),
-        **walks.traversals(partial(_decode_scaled, model), posterior.kl_per_unit.mean(0)),
+        **walks.traversals(partial(_decode_scaled, model), sums.mean(posterior.kl_per_unit)),
         **walks.extremes(decode, x, posterior.mean, per_image),
     }
 

@@ -39,7 +39,9 @@ def add(command: Add) -> None:
         "recipes by their metrics over seeds; of two, the difference image by image",
         "HEAD latent_dim-16 --output compare.png",
     )
-    compare.add_argument("names", nargs="+", help="experiments or revisions, each for its recipe")
+    compare.add_argument(
+        "names", nargs="+", help="experiments, revisions or tags dvc.recipe, each for its recipe"
+    )
     form = compare.add_mutually_exclusive_group()
     for_programs(form)
     form.add_argument("--markdown", action="store_true", help="for documents")
@@ -52,19 +54,20 @@ def _compare(arguments: argparse.Namespace) -> None:
     with Repository(root()) as repository:
         found = recipes.find_each(repository, arguments.names)
         recipes.check_comparable(found)
+        if arguments.markdown:
+            head = [("metric", arguments.names), ("---", ["--:"] * len(found))]
+            table = (f"| {name} | {' | '.join(cells)} |" for name, cells in head + _rows(found))
+            print(*table, "", sep="\n")
+        elif not arguments.json:
+            print(*_table(arguments.names, _rows(found)), sep="\n", flush=True)
+        # What single images have must be in the cache; the table says something without it.
         two = recipes.paired(repository, *found) if len(found) == 2 else None
         if arguments.output:
             _draw(repository, found, two, arguments.output)
     if arguments.json:
         print(json.dumps(_plain(found, two), indent=2))
-    elif arguments.markdown:
-        rows = _rows(found)
-        head = [("metric", arguments.names), ("---", ["--:"] * len(found))]
-        print(*(f"| {name} | {' | '.join(cells)} |" for name, cells in head + rows), sep="\n")
-        print(*([f"\n{_told(two, found)}"] if two else []), sep="\n")
-    else:
-        print(*_table(arguments.names, _rows(found)), sep="\n")
-        print(*([_told(two, found)] if two else []), sep="\n")
+    elif two:
+        print(_told(two, found))
 
 
 def _seeds(arguments: argparse.Namespace) -> None:
@@ -72,12 +75,11 @@ def _seeds(arguments: argparse.Namespace) -> None:
 
     if arguments.n < 1:
         raise PipelineError(f"-n is {arguments.n}; it must be at least 1")
-    folder = root()
-    with Repository(folder) as repository:
+    with Repository(root()) as repository:
         found = recipes.find(repository, arguments.name)
         lacking = list(itertools.islice(_missing(found), arguments.n))
         lacking = lacking[: max(0, arguments.n - len(found.members))]
-        queued = _queue(folder, found, lacking)
+        queued = _queue(repository, found, lacking)
     if arguments.json:
         print(json.dumps(_plain([found], None) | {"queued": queued}, indent=2))
         return
@@ -97,17 +99,17 @@ def _missing(recipe: "Recipe") -> Iterator[int]:
     return (seed for seed in itertools.count() if seed not in there)
 
 
-def _queue(folder: Path, recipe: "Recipe", seeds: Sequence[int]) -> list[str]:
+def _queue(repository: Repository, recipe: "Recipe", seeds: Sequence[int]) -> list[str]:
     """Queue experiments of the recipe, but for those that are queued already; their names.
 
     Raises PipelineError if the workspace has other code than the recipe.
     """
     if not seeds:
         return []
-    wanted = recipe.members[0].snapshot
+    wanted, folder = recipe.members[0].snapshot, repository.folder
     here = snapshots.load_inputs(snapshots.workspace(folder))
-    committed = programs.run(["git", "show", f"HEAD:./{params.PARAMS}"], folder)
-    head = params.parse(committed.encode(), f"HEAD:{params.PARAMS}")
+    committed = repository.read("HEAD", str(params.PARAMS)) or b""
+    head = params.parse(committed, f"HEAD:{params.PARAMS}")
     if here.code != wanted.code:
         raise PipelineError(
             f"{recipe.name} has other code or packages than the workspace; `git checkout` its "

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from mnist_vae import dataset, elbo
+from mnist_vae import dataset, elbo, sums
 from mnist_vae.model import VAE
 
 
@@ -79,7 +79,7 @@ def bound(
     draws = torch.randn((samples, *mean.shape), generator=noise, device=x.device)  # (K, B, L)
     if params.objective == "elbo":
         z = elbo.reparameterize(mean, log_variance, draws)
-        distortion = -model.pixels.log_px_z(model.decode(z), x).mean(0)
+        distortion = -sums.mean(model.pixels.log_px_z(model.decode(z), x))
         rate = model.prior.rate_terms(mean, log_variance, z).sum(-1)
         return -(distortion + beta * rate), rate, distortion
     few = 0 < some < samples
@@ -88,14 +88,14 @@ def bound(
         log_px_z = _log_px_z(model, z, x) if few else model.pixels.log_px_z(model.decode(z), x)
         log_weights = log_px_z - beta * log_qz_pz
         value = elbo.iwae_bound(log_weights)
-    weights = torch.softmax(log_weights.detach(), 0)
-    rate, distortion = log_qz_pz.mean(0), -log_px_z.mean(0)
+    weights = sums.softmax(log_weights.detach())
+    rate, distortion = sums.mean(log_qz_pz), -sums.mean(log_px_z)
     if few:
         chosen = resample(weights, some, noise)  # (M, B)
         draws = draws.gather(0, chosen.unsqueeze(-1).expand(-1, -1, draws.shape[-1]))
         weights = weights.gather(0, chosen)
         z, log_qz_pz = _sample(model, mean, log_variance, draws, params)
-        path = (model.pixels.log_px_z(model.decode(z), x) - beta * log_qz_pz).mean(0)
+        path = sums.mean(model.pixels.log_px_z(model.decode(z), x) - beta * log_qz_pz)
         value = value + path - path.detach()
     if params.objective == "iwae_dreg" and z.requires_grad:
         scale = (1 - beta + beta * weights).unsqueeze(-1)

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from mnist_vae.figure import BLUE, ORANGE, WIDTH, bins, minus, shortened, styled
 
 NO_LABELS = "the images have no labels"
+ONE_CLASS = "all training images are of one class"
 
 
 @styled
@@ -73,7 +74,7 @@ def confusion(
     axes = figure.subplots()
     title = "Nearest neighbours among the latent means"
     if labels is None or predicted is None:
-        axes.text(0.5, 0.5, NO_LABELS, ha="center", va="center")
+        axes.text(0.5, 0.5, NO_LABELS if labels is None else ONE_CLASS, ha="center", va="center")
         axes.axis("off")
         axes.set_title(title)
         return figure

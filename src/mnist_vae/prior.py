@@ -8,7 +8,7 @@ takes its components from pseudo-inputs instead). Both classes have the same met
 import torch
 from torch import Tensor, nn
 
-from mnist_vae import elbo, linear, runtime
+from mnist_vae import elbo, linear, runtime, sums
 
 
 class Normal(nn.Module):
@@ -80,12 +80,13 @@ class Mixture(nn.Module):
     def rate_terms(self, mean: Tensor, log_variance: Tensor, z: Tensor) -> Tensor:
         """log q(z|x) - log p(z), averaged over the draws: there is no closed form."""
         ratio = elbo.log_normal(z, mean, log_variance) - self.log_density(z)
-        return ratio.reshape(-1, len(mean)).mean(0).unsqueeze(-1)
+        return sums.mean(ratio.reshape(-1, len(mean))).unsqueeze(-1)
 
     def moments(self, device: torch.device) -> tuple[Tensor, Tensor]:
         weights = self._log_weights().exp().unsqueeze(1)
-        mean = (weights * self.mean).sum(0)
-        variance = (weights * ((self.mean - mean).square() + self.log_variance.exp())).sum(0)
+        mean = sums.rows(weights * self.mean)
+        squares = (self.mean - mean).square() + self.log_variance.exp()
+        variance = sums.rows(weights * squares)
         return mean.to(device), variance.sqrt().to(device)
 
     def sample(self, count: int, seed: int) -> Tensor:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
+
+THREADS = 2  # whatever the machine has: the last bits depend on their number
 
 
 def predictions(
@@ -24,8 +25,7 @@ def predictions(
         "knn": KNeighborsClassifier(min(neighbours, len(train))),
         "linear_probe": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
     }
-    # scikit-learn takes all cores otherwise, and rounds by their number.
-    with threadpool_limits(torch.get_num_threads()):
+    with threadpool_limits(THREADS):
         return {
             name: model.fit(train, train_labels).predict(test) for name, model in models.items()
         }

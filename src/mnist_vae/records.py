@@ -7,7 +7,7 @@ the experiment and to compare what comes out: commit, all parameters, metrics, m
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from mnist_vae.experiments import origins, outputs
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.recipes import Spread
 from mnist_vae.experiments.repository import Repository
-from mnist_vae.experiments.snapshot import EVALUATION, HISTORY, MODEL, SEEDS
+from mnist_vae.experiments.snapshot import DATA, EVALUATION, HISTORY, MODEL, SEEDS, TRAINED_BY
 from mnist_vae.files import write_json, write_text
 from mnist_vae.tracking import environment
 from mnist_vae.tracking.environment import SECONDS
@@ -89,10 +89,15 @@ def of(repository: Repository, name: str) -> Record:
 def write(folder: Path, row: str, record: Record) -> Path:
     """Add a record to a row, or replace the one of its seeds.
 
-    Raises PipelineError if the row holds records of another recipe.
+    Raises PipelineError if the row holds records of another recipe, or of this training already.
     """
     mine = _recipe(record)
     for other in _held(folder / row):
+        if other.seeds != record.seeds and _same_training(other, record):
+            raise PipelineError(
+                f"{folder / row} has a record of this training, of the seeds {other.seeds}; a "
+                "repetition takes another seed"
+            )
         if other.seeds != record.seeds and (changed := _differing(_recipe(other), mine)):
             raise PipelineError(f"{folder / row} has records with another {', '.join(changed)}")
     seeds = [f"{name}-{value}" for name, value in zip(SEEDS, record.seeds, strict=True) if value]
@@ -107,6 +112,11 @@ def read(folder: Path, row: str) -> list[Record]:
     if not found:
         raise PipelineError(f"{folder / row} has no record; `vae record {row} EXPERIMENT` adds one")
     return sorted(found, key=lambda record: str(record.seeds))
+
+
+def _same_training(one: Record, other: Record) -> bool:
+    trained = [[record.params.get(name) for name in TRAINED_BY] for record in (one, other)]
+    return trained[0] == trained[1] or one.outputs.get(MODEL) == other.outputs.get(MODEL)
 
 
 def _held(folder: Path) -> list[Record]:
@@ -141,7 +151,7 @@ def planes(page: str, folder: Path) -> "Iterator[tuple[str, Figure]]":
             )
             for row, one in firsts.items()
         ]
-        _one_protocol(firsts.values(), firsts)
+        _check_alike(firsts.values(), firsts)
         protocol = next(iter(firsts.values())).params["likelihood"]
         yield match[2], rate_distortion.draw(points, protocol)
 
@@ -176,16 +186,19 @@ def _table(folder: Path, rows: Sequence[str], defaults: Mapping[str, Any]) -> st
     if unnamed := [row for row in rows if row not in labels]:
         raise PipelineError(f"{LABELS} has no label for {unnamed[0]}")
     held = [read(folder, row) for row in rows]
-    _one_protocol([found[0] for found in held], rows)
+    _check_alike([found[0] for found in held], rows)
     samples = {found[0].params.get("iwae_samples", 0) for found in held}
     bound = samples.pop() if len(samples) == 1 else 0
     name, sign = (f"test_iwae_{bound}", -1) if bound else ("test_elbo", 1)
+    validated = all("validation_elbo" in found[0].last_epoch for found in held)
     lines = []
     for row, found in zip(rows, held, strict=True):
         first = found[0]
         several = Spread.of([sign * record.figure(name) for record in found])
         seeds = "" if several.deviation is None else _number(several.mean, several.deviation)
         leading = [_number(sign * first.figure(name), first.figure(f"{name}_se"))]
+        if validated:
+            leading.insert(0, minus(f"{first.last_epoch['validation_elbo']:.2f}"))
         if bound:
             leading.append(_number(first.figure("test_elbo"), first.figure("test_elbo_se")))
         parts = [minus(f"{first.figure(f'test_{part}'):.2f}") for part in ("rate", "distortion")]
@@ -193,16 +206,19 @@ def _table(folder: Path, rows: Sequence[str], defaults: Mapping[str, Any]) -> st
         seeds = f"{seeds} ({several.n})" if seeds else ""
         lines.append([str(labels[row]), command, *leading, *parts, seeds])
     likelihood = [f"NLL (IWAE-{bound})"] if bound else []
-    head = ["model", "command", *likelihood, "test ELBO", "rate", "distortion", "seeds"]
+    elbos = [*(["validation ELBO"] if validated else []), *likelihood, "test ELBO"]
+    head = ["model", "command", *elbos, "rate", "distortion", "seeds"]
     if not any(line[-1] for line in lines):
         head, lines = head[:-1], [line[:-1] for line in lines]
     whole = [head, ["---"] * len(head), *lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in whole)
 
 
-def _one_protocol(found: Iterable[Record], rows: Iterable[str]) -> None:
+def _check_alike(found: Collection[Record], rows: Iterable[str]) -> None:
     if len({record.params["likelihood"] for record in found}) > 1:
         raise PipelineError(f"{', '.join(rows)}: figures of two protocols cannot be compared")
+    if len({record.outputs.get(DATA["test"]) for record in found}) > 1:
+        raise PipelineError(f"{', '.join(rows)}: figures of two test sets cannot be compared")
 
 
 def _command(recorded: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:

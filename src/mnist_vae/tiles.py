@@ -183,20 +183,21 @@ def reconstructions(
 ) -> Figure:
     """Originals (M, 784), left, beside their reconstructions (M, 784), by class.
 
-    There are ten columns: one for each of the first ten classes, several if there are fewer. With
-    no names the labels (M,) are all 0, and nothing is said of classes.
+    There are ten columns: one for each of the classes that are there, up to ten, several if there
+    are fewer. With no names the labels (M,) are all 0, and nothing is said of classes.
     """
     side = math.isqrt(originals.shape[1])
-    shown = names[:10] or ("",)
+    kinds = np.unique(labels)
+    shown = [names[kind] for kind in kinds] if names else [""]
     each = 10 // len(shown)  # columns of a class
     rows = max(1, -(-int(np.bincount(labels).max()) // each))
     gap, wide = side // 2, 2 * side
     canvas = np.zeros((rows * side, len(shown) * each * (wide + gap) - gap))
-    for kind in range(len(shown)):
+    for place, kind in enumerate(kinds):
         pairs = np.stack([originals[labels == kind], decoded[labels == kind]], axis=1)
         for column in range(each):
             some = pairs[column::each]
-            left = (kind * each + column) * (wide + gap)
+            left = (place * each + column) * (wide + gap)
             canvas[: len(some) * side, left : left + wide] = _tile(some)
     above = 0.65 if max(map(len, shown)) < 2 else 0.75  # letters are higher than digits
     figure = Figure(figsize=(WIDTH, above + 0.32 * rows * (10 / (len(shown) * each))))
@@ -205,7 +206,7 @@ def reconstructions(
     for column in range(1, len(shown) * each):
         colour = GREY if each == 1 else QUIET if column % each == 0 else FAINT  # between classes
         axes.axvline(column * (wide + gap) - gap / 2 - 0.5, color=colour, linewidth=0.8)
-    centres = [(kind + 0.5) * each * (wide + gap) - gap / 2 - 0.5 for kind in range(len(shown))]
+    centres = [(place + 0.5) * each * (wide + gap) - gap / 2 - 0.5 for place in range(len(shown))]
     axes.set_xticks(centres, [shortened(name, 8 * each) for name in shown])
     axes.tick_params(top=False, labeltop=True, bottom=False, labelbottom=False)
     axes.set_yticks([])
@@ -213,7 +214,8 @@ def reconstructions(
     axes.grid(False)
     title = "Test images (left) and their reconstructions (right)"
     if names:
-        title += ", by class" if len(names) <= 10 else f", of 10 of the {len(names)} classes"
+        few = len(shown) < len(names)
+        title += f", of {len(shown)} of the {len(names)} classes" if few else ", by class"
     axes.set_title(title)
     return figure
 

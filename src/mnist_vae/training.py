@@ -74,12 +74,12 @@ def fit(
         _check("the objective", row["train_objective"], epoch, params)
         if len(validation):
             row |= _validate(learner.ema, validation, params.seed)
-            _check("validation's ELBO", row["validation_elbo"], epoch, params)
+            _check_few("validation's ELBO", row["validation_elbo"], epoch, params)
         state = State.at_epoch(epoch + 1, [*state.history, row])
         on_epoch(state.history)
     if not len(validation):  # nothing has seen what the last step made of the weights
         train_elbo = _validate(learner.ema, train[:1000], params.seed)["validation_elbo"]
-        _check("training's ELBO", train_elbo, params.epochs - 1, params)
+        _check_few("training's ELBO", train_elbo, params.epochs - 1, params)
     model.load_state_dict(learner.ema.state_dict())
     checkpoint.finish(learner.parts, state)
     return state.history
@@ -155,8 +155,16 @@ def _row(epoch: int, params: TrainingParams, means: list[float]) -> Row:
     }
 
 
-def _check(what: str, value: float, epoch: int, params: TrainingParams) -> None:
-    if not DIVERGED * max(1.0, params.beta) < value < math.inf:  # or NaN
+def _check_few(what: str, value: float, epoch: int, params: TrainingParams) -> None:
+    """As `_check`, of few images: a density, unlike a probability, may end any one's likelihood."""
+    density = params.likelihood == "continuous_bernoulli"
+    _check(what, value, epoch, params, -math.inf if density else DIVERGED)
+
+
+def _check(
+    what: str, value: float, epoch: int, params: TrainingParams, least: float = DIVERGED
+) -> None:
+    if not least * max(1.0, params.beta) < value < math.inf:  # or NaN
         raise PipelineError(
             f"training diverged in epoch {epoch + 1}: {what} is {value:.6g}; "
             "lower learning_rate or warm up for longer"

@@ -4,24 +4,41 @@ import csv
 import io
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
+from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.outputs import md5
+from mnist_vae.experiments.repository import Repository
 from tests.support.sandbox import Project, wait_for
 
 ARRAYS = "results/evaluation.safetensors"
 EVALUATION = "metrics/evaluation.json"
 
 
-def plant(project: Project, name: str, elbo: np.ndarray, **params: object) -> None:
-    """An experiment on HEAD with these parameters and per-image ELBOs, as DVC would commit it."""
+def plant(
+    project: Project,
+    name: str,
+    elbo: np.ndarray,
+    others: Mapping[str, str] = MappingProxyType({}),
+    **params: object,
+) -> None:
+    """An experiment on HEAD with these parameters and per-image ELBOs, as DVC would commit it.
+
+    others: hashes of outputs that it has in place of HEAD's.
+    """
     files = {file: (project.folder / file).read_text() for file in ("params.yaml", "dvc.lock")}
     metrics = json.loads((project.folder / EVALUATION).read_text())
+    trained = md5(f"{params.get('seed')} {params.get('latent_dim')}".encode())
+    weights = md5((project.folder / "models/vae.safetensors").read_bytes())
+    for old, new in {weights: trained, **others}.items():
+        files["dvc.lock"] = files["dvc.lock"].replace(old, new)
     for key, value in params.items():
         for file, text in files.items():
             files[file] = re.sub(rf"(?m)^(\s*){key}: .*$", rf"\g<1>{key}: {value}", text)
@@ -47,7 +64,7 @@ def plant(project: Project, name: str, elbo: np.ndarray, **params: object) -> No
 
 @pytest.fixture(scope="module")
 def lab(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Two recipes of three seeds each, with ELBOs that we know."""
+    """Two recipes of three seeds each, with ELBOs that we know; two draw or count anew."""
     project = reproduced.copy(tmp_path_factory.mktemp("evidence") / "project")
     chance = np.random.default_rng(0)
     images = chance.normal(-100, 20, 10_000)
@@ -56,6 +73,8 @@ def lab(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Projec
         plant(project, f"plain-{seed}", images + noise + seed, seed=seed, latent_dim=4)
         better = images + noise + seed + 2 + chance.normal(0, 3, 10_000) + (seed - 12) / 10
         plant(project, f"better-{seed}", better, seed=seed, latent_dim=5)
+    plant(project, "plain-11-z-pictures", images, seed=11, latent_dim=4, picture_seed=1)
+    plant(project, "plain-11-z-split", images, seed=11, latent_dim=4, split_seed=1)  # as it was
     return project
 
 
@@ -112,8 +131,34 @@ def test_without_a_common_seed_the_difference_says_so(lab: Project) -> None:
     assert "no common seed" in lab.command("compare", "better-11", "HEAD")
 
 
+def test_a_recipe_is_named_by_its_tag(lab: Project) -> None:
+    commit = lab.git("for-each-ref", "--format=%(objectname)", "refs/exps/**/plain-13")
+    with Repository(lab.folder) as repository:
+        snapshot = snapshots.load(lambda path: repository.read(commit, path))
+    by_name = json.loads(lab.command("compare", "plain-13", "better-11", "--json"))
+    for tag in (snapshot.recipe, snapshot.recipe[:7]):
+        by_tag = json.loads(lab.command("compare", tag, "better-11", "--json"))
+        assert by_tag["recipes"][0]["name"] == tag
+        assert by_tag["recipes"][0]["metrics"] == by_name["recipes"][0]["metrics"]
+        assert by_tag["test_elbo_difference"] == by_name["test_elbo_difference"]
+    assert "neither a revision nor" in lab.command("compare", "0123456", "HEAD", fails=True)
+
+
+def test_without_the_images_in_the_cache_there_is_a_table(lab: Project, tmp_path: Path) -> None:
+    project = lab.copy(tmp_path / "copy")
+    empty = str(tmp_path / "cache")
+    project.dvc("config", "--local", "cache.dir", empty)
+    said = project.command("compare", "plain-11", "better-11", fails=True)
+    assert "test_elbo" in said
+    assert f"{ARRAYS} of" in said.splitlines()[-1]
+
+
 def test_what_cannot_be_compared_is_refused(lab: Project) -> None:
     elbo = elbos(lab, "plain-11")
+    tested = md5((lab.folder / "data/processed/test.safetensors").read_bytes())
+    plant(lab, "others", elbo, {tested: md5(b"other images")}, seed=21)
+    said = lab.command("compare", "plain-11", "others", fails=True)
+    assert "others and plain-11 have different test sets" in said
     plant(lab, "binarized", elbo, likelihood="binarized")
     said = lab.command("compare", "plain-11", "binarized", fails=True)
     assert "figures of two protocols cannot be compared" in said

@@ -269,8 +269,18 @@ def test_champion_is_the_median_seed_of_the_best_recipe(lab: Project, tmp_path: 
         said = project.command("champion", "--metric", metric)
         assert best[(len(best) - 1) // 2][1] in said
         assert f"the best of {len(groups)}\n" in said
+        listed = [line.split("  ")[-1] for line in said.splitlines()[2:]]
+        medians = [group[(len(group) - 1) // 2][1] for group in last.values()]
+        assert sorted(listed) == sorted({*medians} - {best[(len(best) - 1) // 2][1]})
         assert project.command("champion", "--metric", metric) == said
     assert "models:/vae-mnist-greyscale@champion is version" in said
+    most = max(map(len, groups.values()))
+    assert project.command("champion") == said  # by validation
+    best_of = project.command("champion", "--metric", metric, "--seeds", str(most))
+    fewer = sum(len(group) < most for group in groups.values())
+    assert (f"left out: {fewer} of fewer seeds" in best_of) == (fewer > 0)
+    project.dvc("exp", "run", "-S", "picture_seed=1")  # the training of another run
+    assert project.command("champion", "--metric", metric, "--seeds", str(most)) == best_of
     many = project.command("champion", "--metric", metric, "--seeds", "9", fails=True)
     assert "from 9 seeds or more" in many
 

@@ -66,18 +66,22 @@ def test_every_command_exists() -> None:
 def test_the_settings_of_every_experiment_that_is_shown_are_allowed() -> None:
     params, count = (ROOT / "params.yaml").read_bytes(), 0
     for page in PAGES:
-        variables = [one.text for one in commands(page) if re.match(r"[a-z]+=", one.text)]
-        for command in commands(page):
-            if command.text.startswith("dvc exp run "):
-                typed = command.text.split("&&")[0].replace("dvc exp run", "printf '%s\\n'")
-                typed = re.sub(r"--queue|-n \S+", "", typed)  # what is no setting
-                shell = "\n".join(["set -f", *variables, typed])
-                words = subprocess.check_output(["bash", "-euc", shell], text=True).split()
-                last = {word.partition("=")[0]: word for word in words if word != "-S"}
-                grid = points.grid(list(last.values()))
-                assert points.check(grid, params, SCHEMA.read_bytes()), command
-                count += 1
-    assert count > 6
+        blocks = [one.text for one in commands(page)]
+        variables = [text for text in blocks if re.match(r"[a-z]+=", text)]
+        shown = [text for text in blocks if text.startswith("dvc exp run ")]
+        shown += re.findall(
+            r"`(dvc exp run [^`]*-S [^`]*[^`A-Z])`", page.read_text(encoding="utf-8")
+        )
+        for command in shown:
+            typed = command.split("&&")[0].replace("dvc exp run", "printf '%s\\n'")
+            typed = re.sub(r"--queue|-n \S+", "", typed)  # what is no setting
+            shell = "\n".join(["set -f", *variables, typed])
+            words = subprocess.check_output(["bash", "-euc", shell], text=True).split()
+            last = {word.partition("=")[0]: word for word in words if word != "-S"}
+            grid = points.grid(list(last.values()))
+            assert points.check(grid, params, SCHEMA.read_bytes()), command
+            count += 1
+    assert count > 10
 
 
 def test_every_help_has_an_example_and_the_exit_statuses() -> None:

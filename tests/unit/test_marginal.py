@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mnist_vae import elbo, initialization, marginal
+from mnist_vae import elbo, initialization, marginal, pixels
 from mnist_vae import posterior as posteriors
 from mnist_vae.model import VAE, ModelParams
 
@@ -105,6 +105,24 @@ def test_truncation_is_what_lies_just_outside(points: int) -> None:
     further = -2 * math.log(math.erf(2.25 / math.sqrt(2)))
     measured = marginal.quadrature(network, x, points, 1.5).truncation
     assert measured == pytest.approx(lost - further, rel=0.3)
+
+
+@pytest.mark.parametrize("ground", [0.0, 1.0, 0.5])
+def test_a_light_ground_costs_no_digits(ground: float) -> None:
+    """Logits of a density grow without a bound where pixels are always the same."""
+    network = VAE(ModelParams(2, (8,), "tanh", "mlp", 0), pixels=pixels.CONTINUOUS_BERNOULLI)
+    initialization.initialize(network, "glorot", None, torch.Generator().manual_seed(0))
+    x = digits()
+    x[:, 100:] = ground
+    with torch.no_grad():
+        network.decoder[-1].bias[100:] = 1e5 * (2 * ground - 1)
+    z = torch.cartesian_prod(*2 * [torch.linspace(-6, 6, 121)])
+    logits = network.decode(z).detach().double()
+    value = torch.stack([pixels.CONTINUOUS_BERNOULLI.log_px_z(logits, one) for one in x.double()])
+    joint = value + elbo.log_standard_normal(z.double())
+    exact = joint.logsumexp(1) + 2 * math.log(12 / 120)
+    result = marginal.quadrature(network, x, 121, 6.0).log_px
+    torch.testing.assert_close(result, exact, atol=5e-3, rtol=0)
 
 
 @pytest.mark.parametrize("points", [*range(2, 60), 600])

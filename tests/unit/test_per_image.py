@@ -32,7 +32,8 @@ def test_any_number_of_classes(classes: int) -> None:
 @pytest.mark.parametrize(("labels", "predicted"), [(None, None), (np.zeros(3, np.uint8), None)])
 def test_without_labels_it_says_so(labels: np.ndarray | None, predicted: np.ndarray | None) -> None:
     drawn = per_image.confusion(labels, predicted)
-    assert drawn.axes[0].texts[0].get_text() == per_image.NO_LABELS
+    why = per_image.NO_LABELS if labels is None else per_image.ONE_CLASS
+    assert drawn.axes[0].texts[0].get_text() == why
     render(drawn)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import origins
-from mnist_vae.experiments.repository import Repository
+from mnist_vae.experiments.repository import Repository, Unreadable
 from tests.support.git import commit, git
 
 
@@ -41,6 +41,48 @@ def test_what_is_missing_from_a_folder_with_a_space_is_missing(folder: Path) -> 
     with Repository(project) as repository:
         assert repository.read(head, "dvc.lock") is None
         assert repository.read(head, "params.yaml") == b"seed: 0"
+
+
+def test_what_git_fails_to_read_is_not_taken_for_missing(tmp_path: Path) -> None:
+    """A partial clone whose remote is away: the index must not take its commits for empty."""
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    origin.mkdir()
+    git(origin, "init", "--quiet", "--initial-branch=main")
+    git(origin, "config", "uploadpack.allowFilter", "true")
+    first = commit(origin, params_yaml="seed: 1", dvc_yaml="stages: {}", dvc_lock="stages: {}")
+    commit(origin, params_yaml="seed: 2")
+    git(tmp_path, "clone", "--quiet", "--filter=blob:none", f"file://{origin}", "clone")
+    origin.rename(tmp_path / "away")
+    with Repository(clone) as repository:
+        assert repository.read("HEAD", "params.yaml") == b"seed: 2"
+        with pytest.raises(Unreadable, match=r"git ended over .*params\.yaml: .* partial clone"):
+            repository.read(first, "params.yaml")
+        with pytest.raises(Unreadable):
+            list(origins.discover(repository))
+        assert repository.read("HEAD", "params.yaml") == b"seed: 2"  # Git answers on
+        (tmp_path / "away").rename(origin)
+        found = [snapshot.params["seed"] for _, snapshot in origins.discover(repository)]
+    assert found == [2, 1]
+
+
+def test_a_damaged_file_is_not_taken_for_an_empty_one(folder: Path) -> None:
+    head = commit(folder, params_yaml="seed: 1\n" * 100, dvc_yaml="stages: {}")
+    blob = git(folder, "rev-parse", f"{head}:params.yaml")
+    stored = folder / ".git/objects" / blob[:2] / blob[2:]
+    stored.chmod(0o600)
+    stored.write_bytes(stored.read_bytes()[:-8])
+    with Repository(folder) as repository:
+        with pytest.raises(Unreadable, match=r"git ended over .*params\.yaml"):
+            repository.read(head, "params.yaml")
+        assert repository.read(head, "dvc.yaml") == b"stages: {}"
+        with pytest.raises(Unreadable):
+            list(origins.discover(repository))
+
+
+def test_outside_of_a_repository_there_is_nothing(tmp_path: Path) -> None:
+    with Repository(tmp_path) as repository:
+        assert repository.read("HEAD", "params.yaml") is None
+        assert repository.read("HEAD", "params.yaml") is None
 
 
 def test_a_commit_of_another_layout_is_passed_over(folder: Path) -> None:

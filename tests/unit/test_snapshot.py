@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.entities import Param, Run, RunData, RunInfo, RunStatus, RunTag
 
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import snapshot as snapshots
@@ -237,3 +238,16 @@ def test_a_metric_without_direction_is_refused() -> None:
 def test_another_layout_is_an_error_of_one_line(name: str, change: tuple[str, str]) -> None:
     with pytest.raises(PipelineError, match="holds what does not belong there"):
         load(**{name: change})
+
+
+def test_runs_of_one_training_count_once_and_the_oldest_stays() -> None:
+    def run(name: str, start: int, seed: int, split: int, model: str) -> Run:
+        info = RunInfo(name, "1", "ada", RunStatus.to_string(3), start, start, "active")
+        params = [Param("seed", str(seed)), Param("split_seed", str(split))]
+        return Run(info, RunData([], params, [RunTag(f"dvc.md5.{snapshots.MODEL}", model)]))
+
+    first, pictures = run("first", 1, 0, 0, "M"), run("pictures", 2, 0, 0, "M")
+    split, other = run("split", 3, 0, 1, "M"), run("other", 4, 0, 1, "N")
+    elsewhere = run("elsewhere", 5, 0, 0, "O")  # the same seeds on a GPU
+    found = champion._trainings([elsewhere, other, split, pictures, first])
+    assert [one.info.run_id for one in found] == ["first", "other"]

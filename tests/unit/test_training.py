@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_vae import learner, training
+from mnist_vae.checkpoint import Checkpoint
 from mnist_vae.errors import PipelineError
 from mnist_vae.model import VAE, ModelParams
+from mnist_vae.training import TrainingParams
 from tests.support.fitting import LEARNED, PARAMS, STEPS, VARIANTS, fit, new_model, same
 
 
@@ -114,6 +116,25 @@ def test_weights_that_break_in_the_last_step_are_not_written(
     one_step = replace(PARAMS, epochs=1, batch_size=70, schedule="constant", learning_rate=1e6)
     with pytest.raises(PipelineError, match=rf"diverged in epoch 1: {whose}'s ELBO is -?\w"):
         fit(one_step, tmp_path, validate=validate)
+
+
+def fit_black(params: TrainingParams, validated: float, folder: Path) -> None:
+    """One epoch on black images by a decoder that takes no other for possible; one to validate."""
+    settings = replace(params, epochs=1, learning_rate=1e-9)
+    vae = new_model(settings)
+    with torch.no_grad():
+        vae.decoder[-1].bias.fill_(-1e6)
+    validation = torch.full((1, 784), validated)
+    checkpoint = Checkpoint(folder / "checkpoint.safetensors", seconds=1e9)
+    training.fit(vae, torch.zeros(70, 784), validation, settings, checkpoint, lambda _: None, len)
+
+
+def test_one_image_that_a_density_has_no_place_for_does_not_stop_training(tmp_path: Path) -> None:
+    fit_black(VARIANTS["continuous"], 1.0, tmp_path)
+    with pytest.raises(PipelineError, match="validation's ELBO is nan"):
+        fit_black(VARIANTS["continuous"], math.nan, tmp_path)
+    with pytest.raises(PipelineError, match="validation's ELBO is -7"):  # e8 nats
+        fit_black(PARAMS, 1.0, tmp_path)
 
 
 def test_averaged_weights_follow_the_weights() -> None:

@@ -15,7 +15,7 @@ from mnist_vae import inputs, params
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import outputs, pipeline, yaml12
 from mnist_vae.experiments import snapshot as snapshots
-from mnist_vae.experiments.repository import Repository
+from mnist_vae.experiments.repository import Repository, Unreadable
 from mnist_vae.experiments.snapshot import Snapshot
 
 READERS = (snapshots, pipeline, outputs, inputs, params, yaml12)  # what reads a commit
@@ -26,7 +26,10 @@ PRIMARY KEY (reader, commit_id))"""
 
 
 def read(repository: Repository, commits: Sequence[str]) -> Iterator[tuple[str, Snapshot]]:
-    """The commits and their snapshots; those that cannot be read are left out."""
+    """The commits and their snapshots; those that no pipeline can be read from are left out.
+
+    Raises Unreadable, not to take a Git that fails for a commit that holds nothing.
+    """
     with closing(_filled(repository, commits)) as index:
         rows = index.execute(
             "SELECT commit_id, content FROM snapshots WHERE reader = ?", (_reader(),)
@@ -71,6 +74,10 @@ def _fill(
                 row = (reader, commit, found.key, found.results, json.dumps(asdict(found)))
                 index.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)", row)
         index.commit()
+    except Unreadable:
+        index.commit()
+        index.close()
+        raise
     except sqlite3.Error:
         index.close()
         raise
@@ -80,6 +87,8 @@ def _fill(
 def _at(repository: Repository, commit: str) -> Snapshot | None:
     try:
         return snapshots.for_run(snapshots.load(lambda path: repository.read(commit, path)))
+    except Unreadable:  # not what the commit holds, and not for good
+        raise
     except PipelineError:
         return None
 

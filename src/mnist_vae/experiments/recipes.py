@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,16 @@ from safetensors.numpy import load as load_arrays
 from mnist_vae import history
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import origins, outputs
-from mnist_vae.experiments.repository import Repository
-from mnist_vae.experiments.snapshot import ARRAYS, DATA, EVALUATION, HISTORY, SEEDS, Snapshot
+from mnist_vae.experiments.repository import Repository, Unreadable
+from mnist_vae.experiments.snapshot import (
+    ARRAYS,
+    DATA,
+    EVALUATION,
+    HISTORY,
+    MODEL,
+    TRAINED_BY,
+    Snapshot,
+)
 
 
 @dataclass(frozen=True)
@@ -27,12 +36,13 @@ class Member:
 
     @property
     def seeds(self) -> tuple[object, ...]:
-        return tuple(self.snapshot.params.get(name) for name in SEEDS)
+        """What its training drew from."""
+        return tuple(self.snapshot.params.get(name) for name in TRAINED_BY)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that this clone has of a recipe, one experiment for each choice of seeds."""
+    """All that this clone has of a recipe, one experiment for each training."""
 
     name: str
     members: tuple[Member, ...]
@@ -92,14 +102,26 @@ def find(repository: Repository, name: str) -> Recipe:
 
 
 def find_each(repository: Repository, names: Sequence[str]) -> list[Recipe]:
-    """The recipes of experiments or revisions; all that this clone has is read once.
+    """The recipes of experiments, revisions or tags `dvc.recipe`, of which 7 characters will do.
 
-    Raises PipelineError if there is no such thing, or it has no results.
+    All that this clone has is read once. Raises PipelineError if there is no such thing, or it
+    has no results.
     """
-    wanted = [(name, *origins.with_results(repository, name)) for name in names]
     held = list(origins.discover(repository))
+    wanted = [(name, *_named(repository, name, held)) for name in names]
     labels = {exp.commit: exp.name for exp in repository.experiments}
     return [_recipe(repository, name, [(at, like), *held], labels) for name, at, like in wanted]
+
+
+def _named(
+    repository: Repository, name: str, held: Sequence[tuple[str, Snapshot]]
+) -> tuple[str, Snapshot]:
+    """A commit and what it holds, by the name of it or of its recipe."""
+    if re.fullmatch("[0-9a-f]{7,64}", name) and not repository.resolve(name):
+        of = [one for one in held if one[1].recipe.startswith(name) and not one[1].problem]
+        if len({snapshot.recipe for _, snapshot in of}) == 1:
+            return of[0]
+    return origins.with_results(repository, name)
 
 
 def _recipe(
@@ -110,33 +132,38 @@ def _recipe(
 ) -> Recipe:
     """All that is of the first one's recipe and was measured on its test set."""
     found: dict[tuple[object, ...], Member] = {}
-    first = held[0][1]
+    first, models = held[0][1], set[str]()
     for at, snapshot in held:
         tested = snapshot.outputs.get(DATA["test"]) == first.outputs.get(DATA["test"])
-        if snapshot.recipe == first.recipe and not snapshot.problem and tested:
+        model = snapshot.outputs.get(MODEL, "")
+        again = model in models  # whatever its seeds are, no repetition
+        if snapshot.recipe == first.recipe and not snapshot.problem and tested and not again:
             try:
                 metrics = _metrics(repository, at, snapshot)
+            except Unreadable:
+                raise
             except PipelineError:
                 if not found:  # the one that was named
                     raise
                 continue
             member = Member(labels.get(at, at[:7]), at, snapshot, metrics)
-            found.setdefault(member.seeds, member)
+            if found.setdefault(member.seeds, member) is member:
+                models.add(model)
     return Recipe(name, tuple(found[seeds] for seeds in sorted(found, key=str)))
 
 
 def check_comparable(recipes: Sequence[Recipe]) -> None:
     """Raise PipelineError if the recipes were not measured on the same images."""
     first = recipes[0].members[0].snapshot
-    for recipe in recipes:
-        for member in recipe.members:
-            if member.snapshot.protocol != first.protocol:
-                raise PipelineError(
-                    f"{member.name} is {member.snapshot.protocol} and {recipes[0].name} is "
-                    f"{first.protocol}: figures of two protocols cannot be compared"
-                )
-            if member.snapshot.outputs[DATA["test"]] != first.outputs[DATA["test"]]:
-                raise PipelineError(f"{member.name} and {recipes[0].name} have different test sets")
+    for recipe in recipes[1:]:
+        other = recipe.members[0].snapshot  # its members share both
+        if other.protocol != first.protocol:
+            raise PipelineError(
+                f"{recipe.name} is {other.protocol} and {recipes[0].name} is {first.protocol}: "
+                "figures of two protocols cannot be compared"
+            )
+        if other.outputs[DATA["test"]] != first.outputs[DATA["test"]]:
+            raise PipelineError(f"{recipe.name} and {recipes[0].name} have different test sets")
 
 
 def paired(repository: Repository, one: Recipe, other: Recipe) -> Paired:

@@ -4,6 +4,7 @@ import codecs
 import os
 import re
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,10 @@ class Experiment:
     baseline: str
     name: str
     commit: str
+
+
+class Unreadable(PipelineError):
+    """Git cannot say what stands at a commit: that is another thing than nothing."""
 
 
 class Repository:
@@ -101,7 +106,7 @@ class Repository:
         return self.git("rev-parse", "--show-prefix")
 
     def read(self, commit: str, path: str) -> bytes | None:
-        """A file's bytes at a commit; None if it is not there."""
+        """A file's bytes at a commit; None if it is not there. Raises Unreadable."""
         return self._object(f"{commit}:{self.prefix}{path}", b"blob")
 
     def made(self, commit: str) -> Made | None:
@@ -122,20 +127,34 @@ class Repository:
         return Made(author[1], int(committer[2])) if author and committer else None
 
     def _object(self, name: str, kind: bytes) -> bytes | None:
-        """The content of what Git stores under a name; None if that is nothing of this kind."""
+        """The content of what Git stores under a name; None if that is nothing of this kind.
+
+        Raises Unreadable if Git ends over it, as in a partial clone that cannot fetch it.
+        """
         stdin, stdout = self._batch.stdin, self._batch.stdout
         if stdin is None or stdout is None:  # never: they are pipes
             return None
-        try:
+        with suppress(BrokenPipeError):
             stdin.write(f"{name}\n".encode())
             stdin.flush()
-        except BrokenPipeError:  # outside of a Git repository
-            return None
         header = stdout.readline().split()
+        if not header:
+            self._ended(name)
         if len(header) != 3 or header[-1] == b"missing":  # "<what was asked> missing"
             return None
-        content = stdout.read(int(header[2]) + 1)[:-1]
-        return content if header[1] == kind else None
+        content = stdout.read(int(header[2]) + 1)
+        if len(content) != int(header[2]) + 1:
+            self._ended(name)
+        return content[:-1] if header[1] == kind else None
+
+    def _ended(self, name: str) -> None:
+        with suppress(BrokenPipeError):
+            self._batch.communicate()
+        del self._batch  # the next question asks another one
+        if self.git("rev-parse", "--git-dir"):  # and not outside of any repository
+            raise Unreadable(
+                f"git ended over {name}: the object is damaged, or a partial clone cannot fetch it"
+            )
 
     def resolve(self, name: str) -> str:
         """The commit of a revision or of an experiment's name; empty if there is none.

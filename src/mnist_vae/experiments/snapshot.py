@@ -26,6 +26,7 @@ EVALUATION = "metrics/evaluation.json"
 ARRAYS = "results/evaluation.safetensors"
 SHOWN = (*DATA.values(), MODEL, HISTORY, EVALUATION)  # what every run shows of the outputs ...
 SEEDS = ("seed", "split_seed", "binarization_seed", "evaluation_seed", "picture_seed")
+TRAINED_BY = SEEDS[:2]  # the rest only draws pictures, or estimates again
 PROTOCOLS = ("greyscale", "binarized", "continuous_bernoulli")  # figures of two are not compared
 NAMED = ("dataset", "likelihood", "epochs", "device", "threads")  # ... and of the parameters
 

@@ -113,8 +113,9 @@ def _noted(repository: Repository, head: str, space: Space, metric: str) -> Sequ
     listed = ["git", "for-each-ref", "--format=%(refname)", _refs(head)]
     found = []
     for ref in programs.run(listed, repository.folder).splitlines():
+        content = programs.run(["git", "cat-file", "blob", ref], repository.folder)
         try:
-            held = json.loads(programs.run(["git", "cat-file", "blob", ref], repository.folder))
+            held = json.loads(content)
             values = space.of({**space.base, **held["params"]})
             same = held["metric"] == metric or held["state"] == "failed"
             curve = {int(epoch): float(value) for epoch, value in held["curve"].items()}

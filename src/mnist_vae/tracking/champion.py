@@ -8,6 +8,7 @@ from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.recipes import Spread
 from mnist_vae.experiments.repository import root
+from mnist_vae.experiments.snapshot import MODEL, TRAINED_BY
 from mnist_vae.tracking import models, runs
 from mnist_vae.tracking.faults import errors
 from mnist_vae.tracking.store import Store, open_store
@@ -22,15 +23,25 @@ BITS = "_bits_per_dimension"  # of a negative log-likelihood
 
 
 @dataclass(frozen=True)
+class Ranked:
+    """A recipe: the name of its median seed's run, and the metric over its seeds."""
+
+    run_name: str
+    value: Spread
+
+
+@dataclass(frozen=True)
 class Champion:
-    """The registered model's name and version, its run, and what its recipe won by."""
+    """The registered model's name and version, and the recipes that were compared, best first.
+
+    left_out: how many more there are, of fewer seeds.
+    """
 
     model: str
     version: str
-    run_name: str
     metric: str
-    value: Spread
-    compared: int
+    ranking: tuple[Ranked, ...]
+    left_out: int
 
     @property
     def uri(self) -> str:
@@ -38,17 +49,21 @@ class Champion:
         return f"models:/{self.model}@{ALIAS}"
 
 
-def choose(metric: str, seeds: int) -> Champion:
+def choose(metric: str | None, seeds: int) -> Champion:
     """Register a model of the recipe that is best by the mean of `metric`, and give it the alias.
 
-    It is that of the median seed, of the worse of two. Recipes of fewer than `seeds` runs play no
-    part. Compared are the finished runs of one protocol, named by the metric, on one test set (or
-    validation set, if the metric is of that), the one of the workspace's results. Each data set and
-    protocol has a registered model of its own.
+    It is that of the median seed, of the worse of two. Recipes of fewer than `seeds` trainings play
+    no part; another picture_seed makes no other training. Compared are the finished runs of one
+    protocol, named by the metric, on one test set (or validation set, if the metric is of that),
+    the one of the workspace's results. Each data set and protocol has a registered model of its
+    own. metric: else the ELBO of the validation images, under the workspace's protocol.
 
     Raises PipelineError if the metric names no protocol or no direction, or no recipe has it from
     so many seeds.
     """
+    folder = root()
+    workspace = snapshots.load(snapshots.workspace(folder))
+    metric = metric or f"{workspace.protocol}/validation_elbo"
     protocol, _, name = metric.partition("/")
     if not name:
         raise PipelineError(
@@ -56,8 +71,6 @@ def choose(metric: str, seeds: int) -> Champion:
             f"write for example greyscale/{metric}"
         )
     sign = direction(name)
-    folder = root()
-    workspace = snapshots.load(snapshots.workspace(folder))
     split = name.split("_")[0]  # test or validation
     images = f"data/processed/{split}.safetensors"
     if images not in workspace.outputs:
@@ -70,21 +83,30 @@ def choose(metric: str, seeds: int) -> Champion:
         found = _candidates(store, metric, f"dvc.md5.{images}", workspace.outputs[images])
         if not found:
             raise PipelineError(f"no finished run has {metric} on the workspace's {split} set")
-        recipes = [group for group in _by_recipe(found) if len(group) >= seeds]
+        groups = [_trainings(group) for group in _by_recipe(found)]
+        recipes = [group for group in groups if len(group) >= seeds]
         if not recipes:
             raise PipelineError(
                 f"no recipe has {metric} from {seeds} seeds or more; `vae seeds NAME -n {seeds}`"
             )
 
-        def spread(group: "list[Run]") -> Spread:
-            return Spread.of([run.data.metrics[metric] for run in group])
-
-        first = max(recipes, key=lambda group: sign * spread(group).mean)
-        ranked = sorted(first, key=lambda run: sign * run.data.metrics[metric])
-        best = ranked[(len(ranked) - 1) // 2]
+        for group in recipes:
+            group.sort(key=lambda run: sign * run.data.metrics[metric])
+        recipes.sort(key=lambda group: -sign * _spread(group, metric).mean)
         model = model_name(workspace.dataset, protocol)
-        version = _register(store, model, best, metric)
-    return Champion(model, version, str(best.info.run_name), metric, spread(first), len(recipes))
+        version = _register(store, model, _median(recipes[0]), metric)
+    ranking = tuple(
+        Ranked(str(_median(group).info.run_name), _spread(group, metric)) for group in recipes
+    )
+    return Champion(model, version, metric, ranking, len(groups) - len(recipes))
+
+
+def _median(ranked: "list[Run]") -> "Run":
+    return ranked[(len(ranked) - 1) // 2]
+
+
+def _spread(group: "list[Run]", metric: str) -> Spread:
+    return Spread.of([run.data.metrics[metric] for run in group])
 
 
 def model_name(dataset: str, protocol: str) -> str:
@@ -132,6 +154,19 @@ def _by_recipe(found: "list[Run]") -> "list[list[Run]]":
     for run in found:
         groups.setdefault(run.data.tags.get("dvc.recipe", run.info.run_id), []).append(run)
     return list(groups.values())
+
+
+def _trainings(group: "list[Run]") -> "list[Run]":
+    """The oldest run of each: of those with the same seeds, and of those with one model."""
+    seen: set[object] = set()
+    found = []
+    for run in sorted(group, key=lambda run: (run.info.start_time, run.info.run_id)):
+        seeds = tuple(run.data.params.get(name) for name in TRAINED_BY)
+        model = run.data.tags.get(f"dvc.md5.{MODEL}")
+        if not seen & {seeds, model}:
+            seen |= {seeds, model}
+            found.append(run)
+    return found
 
 
 def _register(store: Store, model: str, run: "Run", metric: str) -> str:
