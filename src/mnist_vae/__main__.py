@@ -167,7 +167,8 @@ def _record(arguments: argparse.Namespace) -> None:
 
     with Repository(root()) as repository:
         for name in arguments.names:
-            print(records.write(records.FOLDER, arguments.row, records.of(repository, name)))
+            made = records.of(repository, name)
+            print(records.write(records.FOLDER, arguments.row, made, records.defaults(root())))
 
 
 def _results(_: argparse.Namespace) -> None:

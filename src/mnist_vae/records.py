@@ -86,19 +86,23 @@ def of(repository: Repository, name: str) -> Record:
     )
 
 
-def write(folder: Path, row: str, record: Record) -> Path:
+def write(folder: Path, row: str, record: Record, defaults: Mapping[str, Any]) -> Path:
     """Add a record to a row, or replace the one of its seeds.
+
+    defaults: params.yaml, for parameters that are newer than a record.
 
     Raises PipelineError if the row holds records of another recipe, or of this training already.
     """
-    mine = _recipe(record)
+    mine = {**defaults, **_recipe(record)}
     for other in _held(folder / row):
-        if other.seeds != record.seeds and _same_training(other, record):
+        if other.seeds == record.seeds:
+            continue
+        if _same_training(other, record):
             raise PipelineError(
                 f"{folder / row} has a record of this training, of the seeds {other.seeds}; a "
                 "repetition takes another seed"
             )
-        if other.seeds != record.seeds and (changed := _differing(_recipe(other), mine)):
+        if changed := snapshots.difference(mine, {**defaults, **_recipe(other)}):
             raise PipelineError(f"{folder / row} has records with another {', '.join(changed)}")
     seeds = [f"{name}-{value}" for name, value in zip(SEEDS, record.seeds, strict=True) if value]
     path = folder / row / f"{'_'.join(seeds) or 'seed-0'}.json"
@@ -115,17 +119,20 @@ def read(folder: Path, row: str) -> list[Record]:
 
 
 def _same_training(one: Record, other: Record) -> bool:
-    trained = [[record.params.get(name) for name in TRAINED_BY] for record in (one, other)]
-    return trained[0] == trained[1] or one.outputs.get(MODEL) == other.outputs.get(MODEL)
+    alike = all(one.params.get(name) == other.params.get(name) for name in TRAINED_BY)
+    return alike or one.outputs.get(MODEL) == other.outputs.get(MODEL)
 
 
 def _held(folder: Path) -> list[Record]:
     try:
-        return [
-            Record(**json.loads(path.read_text(encoding="utf-8"))) for path in folder.glob("*.json")
-        ]
+        return [Record(**json.loads(path.read_bytes())) for path in folder.glob("*.json")]
     except (ValueError, TypeError) as error:
         raise PipelineError(f"a record in {folder} is damaged ({error})") from None
+
+
+def defaults(root: Path) -> Mapping[str, Any]:
+    """What params.yaml says."""
+    return params.held(params.PARAMS, (root / params.PARAMS).read_bytes())
 
 
 def render(text: str, folder: Path, defaults: Mapping[str, Any]) -> str:
@@ -160,11 +167,10 @@ def update(root: Path) -> list[Path]:
     """Render all pages and their pictures, and return what changed."""
     from mnist_vae import figure
 
-    defaults = params.held(params.PARAMS, (root / params.PARAMS).read_bytes())
     changed = []
     for page in PAGES:
         text = (root / page).read_text(encoding="utf-8")
-        made = render(text, root / FOLDER, defaults)
+        made = render(text, root / FOLDER, defaults(root))
         if made != text:
             write_text(root / page, made)
             changed.append(page)
@@ -243,7 +249,3 @@ def _number(value: float, error: float) -> str:
 
 def _recipe(record: Record) -> dict[str, Any]:
     return {name: value for name, value in record.params.items() if name not in SEEDS}
-
-
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    return sorted({*snapshots.difference(one, other), *snapshots.difference(other, one)})

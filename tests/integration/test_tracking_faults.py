@@ -189,6 +189,16 @@ def test_a_half_made_run_is_made_anew_with_what_a_person_wrote(copied: Project, 
     assert copied.command("rebuild") == "1 experiments, each with its run\n"
 
 
+def test_rebuild_tags_a_run_from_before_there_were_recipes(copied: Project) -> None:
+    copied.command("rebuild")  # corrects the store's paths after the move
+    before = newest(copied)
+    assert before.tags["dvc.recipe"]
+    client = MlflowClient(f"sqlite:///{copied.folder / 'mlflow.db'}")
+    client.delete_tag(before.id, "dvc.recipe")
+    copied.command("rebuild")
+    assert newest(copied) == before
+
+
 def test_training_does_not_wait_for_a_child_that_hangs(copied: Project) -> None:
     script = """
 import os, signal, time

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.special import xlog1py, xlogy
 
-from mnist_vae import figure, params, records
+from mnist_vae import figure, records
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments.snapshot import DATA
 from mnist_vae.records import Record
@@ -49,8 +49,8 @@ def record(elbo: float = -136.781, **changes: object) -> Record:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    records.write(tmp_path, "two", record())
-    records.write(tmp_path, "three", record(latent_dim=3))
+    records.write(tmp_path, "two", record(), DEFAULTS)
+    records.write(tmp_path, "three", record(latent_dim=3), DEFAULTS)
     (tmp_path / "rows.yaml").write_text("two: the first\nthree: three units\n")
     return tmp_path
 
@@ -65,7 +65,7 @@ def test_a_table_is_what_the_records_say(folder: Path) -> None:
         "| \N{MINUS SIGN}136.78 ± 0.50 | 6.80 | 129.95 |\n"
         "<!-- records: end -->\nafter\n"
     )
-    records.write(folder, "two", record(-137.781, seed=1))
+    records.write(folder, "two", record(-137.781, seed=1), DEFAULTS)
     again = records.render(PAGE, folder, DEFAULTS)
     seeds = "\N{MINUS SIGN}137.28 ± 0.71 (2)"
     assert f"| \N{MINUS SIGN}136.78 ± 0.50 | 6.80 | 129.95 | {seeds} |" in again
@@ -78,7 +78,7 @@ def test_a_likelihood_leads_where_every_row_has_it(folder: Path) -> None:
     def with_bound(row: str, nll: float, **changes: object) -> None:
         made = record(iwae_samples=5000, **changes)
         bound = {"test_iwae_5000": -nll, "test_iwae_5000_se": 0.22}
-        records.write(folder, row, replace(made, metrics={"greyscale": METRICS | bound}))
+        records.write(folder, row, replace(made, metrics={"greyscale": METRICS | bound}), DEFAULTS)
 
     for path in folder.glob("*/*.json"):
         path.unlink()
@@ -93,7 +93,7 @@ def test_a_likelihood_leads_where_every_row_has_it(folder: Path) -> None:
     assert table[4].endswith(f"| 86.20 ± 0.22 | {elbo} | {rest} | 86.30 ± 0.14 (2) |")
     assert table[5].endswith(f"| 84.79 ± 0.22 | {elbo} | {rest} |  |")
     (folder / "three/seed-0.json").unlink()
-    records.write(folder, "three", record(latent_dim=3, iwae_samples=0))
+    records.write(folder, "three", record(latent_dim=3, iwae_samples=0), DEFAULTS)
     assert "NLL" not in records.render(PAGE, folder, defaults)
 
 
@@ -109,24 +109,31 @@ def test_a_row_without_a_record_cannot_stand(folder: Path) -> None:
 
 
 def test_a_row_is_one_recipe_and_a_table_one_protocol(folder: Path) -> None:
+    newer = DEFAULTS | {"beta": 1.0}
+    with pytest.raises(PipelineError, match="records with another beta"):
+        records.write(folder, "two", record(seed=1, beta=2.0), newer)
+    records.write(folder, "two", record(seed=1, beta=1.0), newer)  # which the others had as well
+    (folder / "two/seed-1.json").unlink()
     with pytest.raises(PipelineError, match="records with another latent_dim"):
-        records.write(folder, "two", record(latent_dim=3, seed=1))
-    records.write(folder, "three", record(latent_dim=3, likelihood="greyscale"))  # replaced
+        records.write(folder, "two", record(latent_dim=3, seed=1), DEFAULTS)
+    records.write(
+        folder, "three", record(latent_dim=3, likelihood="greyscale"), DEFAULTS
+    )  # replaced
     assert len(records.read(folder, "three")) == 1
     (folder / "three/seed-0.json").unlink()
-    records.write(folder, "three", record(likelihood="binarized"))
+    records.write(folder, "three", record(likelihood="binarized"), DEFAULTS)
     again = record(picture_seed=1)
     elsewhere = replace(again, outputs={records.MODEL: "the same seeds on a GPU"})
     split = replace(record(split_seed=1), outputs=again.outputs)  # of no images
     for other in (again, elsewhere, split):
         with pytest.raises(PipelineError, match="a repetition takes another seed"):
-            records.write(folder, "two", other)
+            records.write(folder, "two", other, DEFAULTS)
     with pytest.raises(PipelineError, match="two protocols"):
         records.render(PAGE, folder, DEFAULTS)
     (folder / "three/seed-0.json").unlink()
     others = record(latent_dim=3)
     tested = others.outputs | {DATA["test"]: "of other images"}
-    records.write(folder, "three", replace(others, outputs=tested))
+    records.write(folder, "three", replace(others, outputs=tested), DEFAULTS)
     with pytest.raises(PipelineError, match="two test sets"):
         records.render(PAGE, folder, DEFAULTS)
     with pytest.raises(PipelineError, match=r"has plot_dpi, which params\.yaml has not"):
@@ -143,11 +150,12 @@ def test_seeds_stand_beside_each_other(order: list[int]) -> None:
 
 
 def test_the_pages_are_as_the_records_say() -> None:
-    defaults = params.held(params.PARAMS, (ROOT / params.PARAMS).read_bytes())
     for page in records.PAGES:
         text = (ROOT / page).read_text(encoding="utf-8")
         assert records.BLOCK.search(text), page
-        assert records.render(text, ROOT / records.FOLDER, defaults) == text, "run `make results`"
+        assert records.render(text, ROOT / records.FOLDER, records.defaults(ROOT)) == text, (
+            "run `make results`"
+        )
 
 
 def test_no_table_of_results_is_typed_by_hand() -> None:
@@ -222,6 +230,6 @@ def test_a_picture_is_of_one_protocol(folder: Path) -> None:
     assert {text.get_text() for text in drawn.axes[0].texts} == {"2", "3"}
     other = record(likelihood="binarized", latent_dim=3)
     (folder / "three/seed-0.json").unlink()
-    records.write(folder, "three", other)
+    records.write(folder, "three", other, DEFAULTS)
     with pytest.raises(PipelineError, match="two, three: figures of two protocols"):
         list(records.planes(page, folder))
