@@ -64,9 +64,7 @@ class Record:
 
 
 def of(repository: Repository, name: str) -> Record:
-    """The record of an experiment or a revision; PipelineError if it is none, has no results, or
-    metrics that are not its own.
-    """
+    """The record of an experiment or a revision; PipelineError if it has no results of its own."""
     commit, snapshot = origins.with_results(repository, name)
     metrics, rows = (
         outputs.in_git(repository, commit, snapshot, path) for path in (EVALUATION, HISTORY)
