@@ -25,8 +25,6 @@ EXCUSED = {  # what a command begins with -> why it is not run here
     "vae sweep retry": "it needs a cluster; test_slurm has one",
     "vae search": "forty trainings; test_search has some",
     "dvc exp run --queue -S validation_images=0": "five trainings; test_tracking works a queue off",
-    "dvc exp run -S beta=392": "a long training; test_docs checks its settings",
-    "dvc exp run $full": "a training of hours; test_docs checks its settings",
 }
 PAGES_OF_OTHERS = {"server.md": "test_team_server does what it says, with PostgreSQL"}
 ONLY_SHOWN = {"make": "it makes or uses an environment of its own: `make --dry-run` runs"}
