@@ -8,8 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from mnist_vae.errors import PipelineError
-from mnist_vae.experiments.repository import Unreadable
+from mnist_vae.errors import PipelineError, Unreadable
 from mnist_vae.files import write_text
 from mnist_vae.inputs import Inputs
 from mnist_vae.tracking.faults import StoreError

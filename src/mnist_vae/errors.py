@@ -12,6 +12,10 @@ class PipelineError(Exception):
     """A mistake or a fault that the user can act on; its message says how."""
 
 
+class Unreadable(Exception):
+    """What stands at a commit cannot be said now; no PipelineError, which may mean: nothing."""
+
+
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a stage's `main` and exit: 0, or 1 with one line on standard error.
 
@@ -23,7 +27,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     try:
         main()
         sys.stdout.flush()
-    except PipelineError as error:
+    except (PipelineError, Unreadable) as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # no space, no permission, a file that is gone
         if isinstance(error, BrokenPipeError) and _unread():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from mnist_vae.errors import PipelineError
-from mnist_vae.experiments.repository import Repository, Unreadable
+from mnist_vae.experiments.repository import Repository
 from mnist_vae.figure import BLUE, GREY, WIDTH, styled
 from mnist_vae.params import parse
 
@@ -43,8 +43,6 @@ def read(repository: Repository, protocol: str, names: Sequence[str]) -> list[Po
             metrics = json.loads(repository.read(commit, METRICS) or "{}")[protocol]
             figures = (metrics[f"test_{key}"] for key in ("rate", "distortion", "elbo", "elbo_se"))
             points.append(Point(name, params["latent_dim"], *figures))
-        except Unreadable:
-            raise
         except (PipelineError, ValueError, KeyError, TypeError) as error:  # another layout
             if names:
                 raise PipelineError(

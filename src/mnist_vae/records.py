@@ -19,7 +19,7 @@ from mnist_vae.experiments import origins, outputs
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.recipes import Spread
 from mnist_vae.experiments.repository import Repository
-from mnist_vae.experiments.snapshot import DATA, EVALUATION, HISTORY, MODEL, SEEDS, TRAINED_BY
+from mnist_vae.experiments.snapshot import DATA, EVALUATION, HISTORY, MODEL, SEEDS
 from mnist_vae.files import write_json, write_text
 from mnist_vae.tracking import environment
 from mnist_vae.tracking.environment import SECONDS
@@ -58,6 +58,10 @@ class Record:
     def seeds(self) -> tuple[object, ...]:
         return tuple(self.params.get(name) for name in SEEDS)
 
+    @property
+    def training(self) -> frozenset[object]:
+        return snapshots.training(self.params, self.outputs.get(MODEL))
+
     def figure(self, name: str) -> float:
         """A metric of the record's protocol."""
         return float(self.metrics[self.params["likelihood"]][name])
@@ -95,12 +99,13 @@ def write(folder: Path, row: str, record: Record, defaults: Mapping[str, Any]) -
     for other in _held(folder / row):
         if other.seeds == record.seeds:
             continue
-        if _same_training(other, record):
+        if other.training & record.training:
             raise PipelineError(
                 f"{folder / row} has a record of this training, of the seeds {other.seeds}; a "
                 "repetition takes another seed"
             )
-        if changed := snapshots.difference(mine, {**defaults, **_recipe(other)}):
+        theirs = {**defaults, **_recipe(other)}
+        if changed := snapshots.difference(mine, theirs) | snapshots.difference(theirs, mine):
             raise PipelineError(f"{folder / row} has records with another {', '.join(changed)}")
     seeds = [f"{name}-{value}" for name, value in zip(SEEDS, record.seeds, strict=True) if value]
     path = folder / row / f"{'_'.join(seeds) or 'seed-0'}.json"
@@ -114,11 +119,6 @@ def read(folder: Path, row: str) -> list[Record]:
     if not found:
         raise PipelineError(f"{folder / row} has no record; `vae record {row} EXPERIMENT` adds one")
     return sorted(found, key=lambda record: str(record.seeds))
-
-
-def _same_training(one: Record, other: Record) -> bool:
-    alike = all(one.params.get(name) == other.params.get(name) for name in TRAINED_BY)
-    return alike or one.outputs.get(MODEL) == other.outputs.get(MODEL)
 
 
 def _held(folder: Path) -> list[Record]:

@@ -25,3 +25,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         running.over.set()
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """torch's number of threads, for a test to set, is afterwards as it was."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)

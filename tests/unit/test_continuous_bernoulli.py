@@ -1,7 +1,6 @@
 """The continuous Bernoulli against numerical integration, torch's own, and double precision."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -129,13 +128,6 @@ def test_both_distributions_are_the_same_kind_of_family(logit: float, x: float) 
         torch.testing.assert_close(kind.log_px_z_(point.clone(), value), inside, atol=1e-6, rtol=0)
         near = point.clamp(-5, 5)
         torch.testing.assert_close(kind.logit(kind.mean(near)), near, atol=1e-5, rtol=0)
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("threads")

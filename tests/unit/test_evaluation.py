@@ -197,14 +197,13 @@ def test_without_two_classes_to_learn_there_are_no_classifiers() -> None:
     assert not [name for name in found if "accuracy" in name]
 
 
+@pytest.mark.usefixtures("threads")
 def test_no_number_of_threads_changes_a_mean_or_its_error() -> None:
     values = torch.randn(40_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    before = torch.get_num_threads()
     found = set()
     for threads in (1, 2, 3, 8):
         torch.set_num_threads(threads)
         found.add(evaluation.mean_and_error(values))
-    torch.set_num_threads(before)
     ((mean, error),) = found
     assert mean == pytest.approx(values.mean().item(), rel=1e-12)
     assert error == pytest.approx(values.std().item() / 200, rel=1e-12)

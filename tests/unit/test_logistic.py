@@ -1,20 +1,12 @@
 """The logistic function: torch's own values, whatever the number of threads."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
 from mnist_vae import logistic
 
+pytestmark = pytest.mark.usefixtures("threads")
 SIZES = (1, 5, 784, 32768, 32769, 65537, 70001, 100 * 784, 128 * 784, 1000 * 784)
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -164,6 +164,20 @@ def test_no_table_of_results_is_typed_by_hand() -> None:
     assert not re.search(r"^\|.*", records.BLOCK.sub("", text), re.MULTILINE)
 
 
+def test_no_figure_of_the_readme_lacks_a_record() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    kept = {
+        f"{abs(record.figure(f'test_{name}')):.2f}"
+        for row in (ROOT / records.FOLDER).iterdir()
+        if row.is_dir()
+        for record in records.read(ROOT / records.FOLDER, row.name)
+        for name in ("elbo", "elbo_se", "rate", "distortion")
+    }
+    prose = records.BLOCK.sub("", text)
+    figures = re.findall(r"\N{MINUS SIGN}(\d+\.\d+)", prose)
+    assert not [figure for figure in figures if figure not in kept]
+
+
 def without_a_model(raw: Path) -> list[float]:
     """ELBO of the training images' mean, kept from 0, and minus the test images' entropy, nats."""
     train, test = (

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mnist_vae.errors import PipelineError
+from mnist_vae.errors import PipelineError, Unreadable
 from mnist_vae.experiments import origins
-from mnist_vae.experiments.repository import Repository, Unreadable
+from mnist_vae.experiments.repository import Repository
 from tests.support.git import commit, git
 
 

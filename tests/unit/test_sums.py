@@ -1,6 +1,6 @@
 """Sums down the rows: torch's own values, with the same bytes on any number of threads."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -17,17 +17,13 @@ ALL: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = 
 THREADS = (1, 2, 3, 4, 5, 7, 8, 9, 16)
 SHAPES = [(rows, columns) for rows in (1, 5, 50, 1100) for columns in (1, 20, 36, 39, 100, 128)]
 SHAPES += [(50_000, 1), (50_000, 2)]
-pytestmark = pytest.mark.skipif(
-    torch.backends.cpu.get_cpu_capability() == "AVX512",
-    reason="alike with AVX2, as portable arithmetic has it: tests/golden/test_threads",
-)
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+pytestmark = [
+    pytest.mark.usefixtures("threads"),
+    pytest.mark.skipif(
+        torch.backends.cpu.get_cpu_capability() == "AVX512",
+        reason="alike with AVX2, as portable arithmetic has it: tests/golden/test_threads",
+    ),
+]
 
 
 def matrix(shape: tuple[int, int]) -> Tensor:

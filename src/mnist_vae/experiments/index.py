@@ -12,10 +12,10 @@ from functools import cache
 from pathlib import Path
 
 from mnist_vae import inputs, params
-from mnist_vae.errors import PipelineError
+from mnist_vae.errors import PipelineError, Unreadable
 from mnist_vae.experiments import outputs, pipeline, yaml12
 from mnist_vae.experiments import snapshot as snapshots
-from mnist_vae.experiments.repository import Repository, Unreadable
+from mnist_vae.experiments.repository import Repository
 from mnist_vae.experiments.snapshot import Snapshot
 
 READERS = (snapshots, pipeline, outputs, inputs, params, yaml12)  # what reads a commit
@@ -87,8 +87,6 @@ def _fill(
 def _at(repository: Repository, commit: str) -> Snapshot | None:
     try:
         return snapshots.for_run(snapshots.load(lambda path: repository.read(commit, path)))
-    except Unreadable:  # not what the commit holds, and not for good
-        raise
     except PipelineError:
         return None
 

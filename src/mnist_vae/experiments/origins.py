@@ -11,7 +11,7 @@ from typing import Any, Literal
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import index
 from mnist_vae.experiments import snapshot as snapshots
-from mnist_vae.experiments.repository import Experiment, Repository, Unreadable
+from mnist_vae.experiments.repository import Experiment, Repository
 from mnist_vae.experiments.snapshot import Snapshot
 
 
@@ -104,8 +104,6 @@ def primary(origins: Sequence[Origin]) -> Origin:
 def _inputs_at(repository: Repository, commit: str) -> Snapshot | None:
     try:
         return snapshots.load_inputs(lambda path: repository.read(commit, path))
-    except Unreadable:
-        raise
     except PipelineError:
         return None
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load as load_arrays
 from mnist_vae import history
 from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import origins, outputs
-from mnist_vae.experiments.repository import Repository, Unreadable
+from mnist_vae.experiments.repository import Repository
 from mnist_vae.experiments.snapshot import (
     ARRAYS,
     DATA,
@@ -22,6 +22,7 @@ from mnist_vae.experiments.snapshot import (
     MODEL,
     TRAINED_BY,
     Snapshot,
+    training,
 )
 
 
@@ -131,25 +132,23 @@ def _recipe(
     labels: Mapping[str, str],
 ) -> Recipe:
     """All that is of the first one's recipe and was measured on its test set."""
-    found: dict[tuple[object, ...], Member] = {}
-    first, models = held[0][1], set[str]()
+    first = held[0][1]
+    found: list[Member] = []
+    seen: set[object] = set()
     for at, snapshot in held:
         tested = snapshot.outputs.get(DATA["test"]) == first.outputs.get(DATA["test"])
-        model = snapshot.outputs.get(MODEL, "")
-        again = model in models  # whatever its seeds are, no repetition
-        if snapshot.recipe == first.recipe and not snapshot.problem and tested and not again:
-            try:
-                metrics = _metrics(repository, at, snapshot)
-            except Unreadable:
+        trained = training(snapshot.params, snapshot.outputs.get(MODEL))
+        if snapshot.recipe != first.recipe or snapshot.problem or not tested or seen & trained:
+            continue
+        try:
+            metrics = _metrics(repository, at, snapshot)
+        except PipelineError:
+            if not found:  # the one that was named
                 raise
-            except PipelineError:
-                if not found:  # the one that was named
-                    raise
-                continue
-            member = Member(labels.get(at, at[:7]), at, snapshot, metrics)
-            if found.setdefault(member.seeds, member) is member:
-                models.add(model)
-    return Recipe(name, tuple(found[seeds] for seeds in sorted(found, key=str)))
+            continue
+        seen |= trained
+        found.append(Member(labels.get(at, at[:7]), at, snapshot, metrics))
+    return Recipe(name, tuple(sorted(found, key=lambda member: str(member.seeds))))
 
 
 def check_comparable(recipes: Sequence[Recipe]) -> None:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from mnist_vae.errors import PipelineError
+from mnist_vae.errors import PipelineError, Unreadable
 
 _EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
 _PERSON = re.compile(r"(.*?) ?<[^>]*> (\d+) [+-]\d+")  # of a commit: name, address, time, zone
@@ -45,10 +45,6 @@ class Experiment:
     baseline: str
     name: str
     commit: str
-
-
-class Unreadable(PipelineError):
-    """Git cannot say what stands at a commit: that is another thing than nothing."""
 
 
 class Repository:

@@ -72,6 +72,14 @@ class Snapshot:
         return str(self.params.get("likelihood"))
 
 
+def training(params: Mapping[str, Any], model: str | None) -> frozenset[object]:
+    """What tells trainings of one recipe apart: two that share any of it are the same.
+
+    model: the weights' md5, which may be the same under several seeds.
+    """
+    return frozenset({tuple(params.get(name) for name in TRAINED_BY), model})
+
+
 def workspace(folder: Path) -> Read:
     """Read files of a folder."""
 

@@ -8,7 +8,7 @@ from mnist_vae.errors import PipelineError
 from mnist_vae.experiments import snapshot as snapshots
 from mnist_vae.experiments.recipes import Spread
 from mnist_vae.experiments.repository import root
-from mnist_vae.experiments.snapshot import MODEL, TRAINED_BY
+from mnist_vae.experiments.snapshot import MODEL
 from mnist_vae.tracking import models, runs
 from mnist_vae.tracking.faults import errors
 from mnist_vae.tracking.store import Store, open_store
@@ -161,10 +161,9 @@ def _trainings(group: "list[Run]") -> "list[Run]":
     seen: set[object] = set()
     found = []
     for run in sorted(group, key=lambda run: (run.info.start_time, run.info.run_id)):
-        seeds = tuple(run.data.params.get(name) for name in TRAINED_BY)
-        model = run.data.tags.get(f"dvc.md5.{MODEL}")
-        if not seen & {seeds, model}:
-            seen |= {seeds, model}
+        trained = snapshots.training(run.data.params, run.data.tags.get(f"dvc.md5.{MODEL}"))
+        if not seen & trained:
+            seen |= trained
             found.append(run)
     return found
 
